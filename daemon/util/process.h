@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Processes by pidfd, and what /proc says of them.
+ */
+
+#include "kennel/cleanup.h"
+
+#include <signal.h>
+#include <sys/types.h>
+
+int process_pidfd_open(pid_t pid);                   /* CLOEXEC fd or -errno */
+int process_pidfd_signal(int pidfd, int sig);        /* 0 or -errno */
+pid_t process_pidfd_pid(int pidfd);                  /* from fdinfo; -ESRCH once it is reaped */
+/* Field 22 of /proc/PID/stat: clock ticks since boot. With the pid it names one process for all time. */
+int process_start_time(pid_t pid, uint64_t *ret);
+
+typedef struct ProcessExit {
+    bool known;  /* false: nobody could tell any more */
+    int code;    /* exit status, or 128 + signal */
+    int signal;  /* 0 if it exited by itself */
+} ProcessExit;
+
+/* Reaps a child (waitid P_PIDFD); for a process that is not ours asks PIDFD_GET_INFO. -EAGAIN while it lives. */
+int process_reap(int pidfd, ProcessExit *ret);
+
+/* "KILL", "SIGKILL", "kill", "9" → SIGKILL; -EINVAL. And back: "KILL"; "RTMIN+3"; NULL for no signal. */
+int process_signal_from_string(const char *name);
+const char *process_signal_to_string(int sig);
+
+/* What ps shows of one process; taken from /proc/PID of the host. */
+typedef struct ProcessInfo {
+    pid_t host_pid, host_parent;
+    pid_t pid, parent; /* in the innermost pid namespace; parent 0 if it is outside */
+    uid_t host_uid;
+    char state; /* R S D Z T ... */
+    unsigned threads;
+    uint64_t memory;    /* resident bytes */
+    uint64_t cpu_usec;
+    uint64_t started_usec; /* since the epoch */
+    char **command;        /* argv; the name in [] where there is none */
+} ProcessInfo;
+
+int process_info_read(pid_t host_pid, ProcessInfo *ret); /* -ESRCH if it has gone */
+void process_info_done(ProcessInfo *i);
