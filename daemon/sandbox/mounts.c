@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The container's file systems, in two halves.
+ *
+ * The parent, with the host's rights, makes every mount that touches the host: the image (an idmapped, read-only clone
+ * under an overlay), /dev with nodes of its own, volumes. They are detached: in nobody's tree, so nobody can race with
+ * them. The child, with no rights but over its own namespaces, puts them in place, adds the file systems that belong
+ * to its namespaces (proc, sysfs, devpts, mqueue, cgroup2), masks what tells or changes too much, and pivots.
+ *
+ * Every image is below an overlay, read-only ones too: an inode that two containers share would let one watch, by
+ * inotify, what the other opens. For the same reason /dev is a file system of its own for each container.
+ *
+ * No path is ever resolved outside the container's root: sources are fds, targets are opened by openat2 within the
+ * root's fd, and every move is from fd to fd (CVE-2021-30465, CVE-2025-31133).
+ */
+
+#include "sandbox/devices.h"
+#include "sandbox/internal.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
+
+#ifndef DEVPTS_SUPER_MAGIC
+#define DEVPTS_SUPER_MAGIC 0x1cd1
+#endif
+
+#define TTY_GROUP 5U /* what devpts and Debian agree upon */
+
+/* ---- the parent's half ------------------------------------------------------------------------------------------ */
+
+void mounts_set_done(MountsSet *m) {
+    for (size_t i = 0; i < m->n; i++)
+        m->fds[i] = fd_close(m->fds[i]);
+    m->n = 0;
+}
+
+size_t mounts_slots(const SandboxSpec *spec) { return _MOUNTS_FIXED + spec->n_mounts; }
+
+bool mounts_slot_used(const SandboxSpec *spec, size_t slot) {
+    if (slot == MOUNTS_USR)
+        return spec->rootfs_fd < 0;
+    if (slot == MOUNTS_SYS)
+        return spec->network == SANDBOX_NETWORK_HOST;
+    return slot < mounts_slots(spec);
+}
+
+static int mount_error(Error *reterr, int code, const char *what, const char *how) {
+    return error_set(reterr, ERROR_HARDENING_FAILED, code, sandbox_stage_to_string(STAGE_MOUNTS), "%s: %s: %s", what, how,
+                     strerror(code));
+}
+
+/*
+ * A detached clone of what FD refers to, without the mounts below it. Safe with an fd that a caller sent: the clone is
+ * restricted further (never less) and shows the ids that IDMAP_FD grants, so access through it is the container's, or
+ * the caller's, but not ours.
+ */
+static int clone_idmapped(int fd, int idmap_fd, uint64_t attributes, const char *what, Error *reterr) {
+    _cleanup_fd_ int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        return mount_error(reterr, errno, what, "it cannot be cloned");
+    struct mount_attr attr = {
+        .attr_set = attributes | MOUNT_ATTR_IDMAP,
+        .propagation = MS_PRIVATE,
+        .userns_fd = (uint64_t) idmap_fd,
+    };
+    if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return mount_error(reterr, errno, what, errno == EINVAL ? "its file system has no id-mapped mounts" : "id map");
+    return TAKE_FD(tree);
+}
+
+/* One configured file system; OPTIONS are pairs of key and value (NULL: a flag), NULL at the end. */
+static int make_file_system(const char *type, const char *const *options, unsigned attributes) {
+    _cleanup_fd_ int fs = fsopen(type, FSOPEN_CLOEXEC);
+    if (fs < 0)
+        return -errno;
+    (void) fsconfig(fs, FSCONFIG_SET_STRING, "source", type, 0); /* what mountinfo shows; no control hangs on it */
+    for (; options && *options; options += 2) {
+        int r = options[1] ? fsconfig(fs, FSCONFIG_SET_STRING, options[0], options[1], 0)
+                           : fsconfig(fs, FSCONFIG_SET_FLAG, options[0], NULL, 0);
+        if (r < 0)
+            return -errno;
+    }
+    if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+        return -errno;
+    int fd = fsmount(fs, FSMOUNT_CLOEXEC, attributes);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Overlay takes layers by path; the paths name fds of ours and of nobody else. */
+static int make_overlay(int lower_fd, int second_lower_fd, int layer_fd, unsigned attributes) {
+    char lower[64], upper[64], work[64];
+    const char *options[16];
+    size_t n = 0;
+
+    if (second_lower_fd >= 0)
+        (void) snprintf(lower, sizeof(lower), "/proc/self/fd/%d:/proc/self/fd/%d", lower_fd, second_lower_fd);
+    else
+        (void) snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);
+    options[n++] = "lowerdir", options[n++] = lower;
+    options[n++] = "xino", options[n++] = "off";
+    if (layer_fd >= 0) {
+        (void) snprintf(upper, sizeof(upper), "/proc/self/fd/%d/upper", layer_fd);
+        (void) snprintf(work, sizeof(work), "/proc/self/fd/%d/work", layer_fd);
+        options[n++] = "upperdir", options[n++] = upper;
+        options[n++] = "workdir", options[n++] = work;
+        options[n++] = "volatile", options[n++] = NULL;
+    }
+    options[n] = NULL;
+    return make_file_system("overlay", options, attributes);
+}
+
+static int make_layer(int layer_fd, uint32_t id_base) {
+    if (mkdirat(layer_fd, "upper", 0755) < 0 || mkdirat(layer_fd, "work", 0755) < 0)
+        return -errno;
+    /* The overlay's root is the upper layer's: it has to be the container's root, whatever the image's is. */
+    if (fchmodat(layer_fd, "upper", 0755, 0) < 0 || fchownat(layer_fd, "upper", id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return 0;
+}
+
+static int prepare_root(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int userns_fd, MountsSet *set, Error *reterr) {
+    bool host = spec->rootfs_fd < 0;
+    _cleanup_fd_ int lower = clone_idmapped(host ? h->image_fd : spec->rootfs_fd, host ? userns_fd : idmap_fd,
+                                            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                                            host ? "image host" : "rootfs", reterr);
+    if (lower < 0)
+        return lower;
+    int r = make_layer(spec->layer_fd, spec->id_base);
+    if (r < 0)
+        return mount_error(reterr, -r, "writable layer", "its directories cannot be made");
+    r = make_overlay(lower, -EBADF, spec->layer_fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    if (r < 0)
+        return mount_error(reterr, -r, "root", "the overlay cannot be made");
+    set->fds[MOUNTS_ROOT] = r;
+    if (!host)
+        return 0;
+
+    _cleanup_fd_ int usr = clone_idmapped(h->usr_fd, userns_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
+                                          "/usr", reterr);
+    if (usr < 0)
+        return usr;
+    r = make_overlay(usr, h->empty_fd, -EBADF, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    if (r < 0)
+        return mount_error(reterr, -r, "/usr", "the overlay cannot be made");
+    set->fds[MOUNTS_USR] = r;
+    return 0;
+}
+
+static int prepare_tmpfs(uint32_t id_base, uint64_t size, mode_t mode, unsigned attributes, Error *reterr) {
+    char size_text[24], mode_text[16], id_text[16], inodes_text[24];
+    (void) snprintf(size_text, sizeof(size_text), "%llu", (unsigned long long) size);
+    (void) snprintf(mode_text, sizeof(mode_text), "%o", mode);
+    (void) snprintf(id_text, sizeof(id_text), "%u", id_base);
+    /* Inodes are memory as well: one for each 4 KiB, and a few that an empty file system needs. */
+    (void) snprintf(inodes_text, sizeof(inodes_text), "%llu", (unsigned long long) (size / 4096 + 16));
+    const char *options[] = { "size", size_text, "mode", mode_text,      "uid", id_text,
+                              "gid",  id_text,   "nr_inodes", inodes_text, NULL };
+    int fd = make_file_system("tmpfs", options, attributes);
+    return fd < 0 ? mount_error(reterr, -fd, "tmpfs", "it cannot be made") : fd;
+}
+
+static int populate_dev(int dev_fd, uint32_t id_base, bool terminal) {
+    static const char *const links[][2] = {
+        { "/proc/self/fd", "fd" },         { "/proc/self/fd/0", "stdin" }, { "/proc/self/fd/1", "stdout" },
+        { "/proc/self/fd/2", "stderr" },   { "pts/ptmx", "ptmx" },
+    };
+    static const char *const directories[] = { "pts", "shm", "mqueue" };
+
+    for (const DevicesNode *d = devices_nodes; d->name; d++)
+        if (mknodat(dev_fd, d->name, S_IFCHR | 0666, makedev(d->major, d->minor)) < 0 ||
+            fchmodat(dev_fd, d->name, 0666, 0) < 0 || fchownat(dev_fd, d->name, id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+    for (size_t i = 0; i < ELEMENTSOF(links); i++)
+        if (symlinkat(links[i][0], dev_fd, links[i][1]) < 0 ||
+            fchownat(dev_fd, links[i][1], id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+    for (size_t i = 0; i < ELEMENTSOF(directories); i++)
+        if (mkdirat(dev_fd, directories[i], 0755) < 0 || fchmodat(dev_fd, directories[i], 0755, 0) < 0 ||
+            fchownat(dev_fd, directories[i], id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
+            return -errno;
+    /* The place that the pseudo terminal is mounted on. */
+    if (terminal && mknodat(dev_fd, "console", S_IFREG | 0600, 0) < 0)
+        return -errno;
+    return 0;
+}
+
+static int prepare_dev(const SandboxSpec *spec, MountsSet *set, Error *reterr) {
+    int fd = prepare_tmpfs(spec->id_base, 65536, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, reterr);
+    if (fd < 0)
+        return fd;
+    set->fds[MOUNTS_DEV] = fd;
+    int r = populate_dev(fd, spec->id_base, spec->program.terminal);
+    if (r < 0)
+        return mount_error(reterr, -r, "/dev", "its nodes cannot be made");
+    fd = prepare_tmpfs(spec->id_base, 64ULL * 1024 * 1024, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, reterr);
+    if (fd < 0)
+        return fd;
+    set->fds[MOUNTS_SHM] = fd;
+    return 0;
+}
+
+static int prepare_mount(const SandboxSpec *spec, size_t i, int idmap_fd, Error *reterr) {
+    const SandboxMount *m = &spec->mounts[i];
+    unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (m->read_only ? MOUNT_ATTR_RDONLY : 0);
+    if (m->kind == SANDBOX_MOUNT_TMPFS)
+        return prepare_tmpfs(spec->id_base, m->size, m->mode, attributes, reterr);
+    return clone_idmapped(m->source_fd, idmap_fd, attributes, m->target, reterr);
+}
+
+/* sysfs belongs to the network namespace: with the host's, only the host's own can be shown, read-only. */
+static int prepare_host_sys(MountsSet *set, Error *reterr) {
+    _cleanup_fd_ int tree = open_tree(AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        return mount_error(reterr, errno, "/sys", "it cannot be cloned");
+    struct mount_attr attr = {
+        .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+        .propagation = MS_PRIVATE,
+    };
+    if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return mount_error(reterr, errno, "/sys", "it cannot be made read-only");
+    set->fds[MOUNTS_SYS] = TAKE_FD(tree);
+    return 0;
+}
+
+int mounts_prepare(SandboxHost *h, const SandboxSpec *spec, int userns_fd, MountsSet *ret, Error *reterr) {
+    _cleanup_(mounts_set_done) MountsSet set = { .n = mounts_slots(spec) };
+    _cleanup_fd_ int owner_fd = -EBADF;
+    int idmap_fd = userns_fd, r;
+
+    if (set.n > MOUNTS_FDS_MAX)
+        return mount_error(reterr, E2BIG, "mounts", "there are too many");
+    for (size_t i = 0; i < set.n; i++)
+        set.fds[i] = -EBADF;
+    if (spec->owner_uid != 0) {
+        owner_fd = idmap_fd = ids_owner_namespace(h, spec->id_base, spec->owner_uid, spec->owner_gid, reterr);
+        if (idmap_fd < 0)
+            return idmap_fd;
+    }
+    r = prepare_root(h, spec, idmap_fd, userns_fd, &set, reterr);
+    if (r >= 0)
+        r = prepare_dev(spec, &set, reterr);
+    if (r >= 0 && mounts_slot_used(spec, MOUNTS_SYS))
+        r = prepare_host_sys(&set, reterr);
+    for (size_t i = 0; r >= 0 && i < spec->n_mounts; i++)
+        r = set.fds[_MOUNTS_FIXED + i] = prepare_mount(spec, i, idmap_fd, reterr);
+    if (r < 0)
+        return r;
+    *ret = set;
+    set.n = 0;
+    return 0;
+}
+
+/* ---- the child's half: after clone, so no allocation, no stdio, no locks --------------------------------------- */
+
+/*
+ * What nobody inside has to know or to change: the host's hardware, load, memory, disks and keys. A file is covered by
+ * an empty one, a directory by an empty directory. Files that only the host's own root may read are not here, since
+ * nobody inside is that: kmsg, kpage*, pagetypeinfo, slabinfo, vmallocinfo.
+ */
+static const char *const proc_masks[] = {
+    "acpi",      "asound",      "buddyinfo", "bus",     "config.gz",     "diskstats",  "driver",        "fs",
+    "interrupts", "iomem",      "irq",       "kallsyms", "kcore",        "key-users",  "keys",          "latency_stats",
+    "locks",     "pressure",    "sched_debug", "schedstat", "scsi",      "softirqs",   "swaps",         "sysrq-trigger",
+    "timer_list", "tty",        "vmstat",    "zoneinfo",
+};
+static const char *const sys_masks[] = {
+    "block",    "class/block",  "dev/block", "devices/virtual/bdi", "devices/virtual/block", "devices/virtual/powercap",
+    "firmware", "fs/ext4",      "fs/xfs",    "fs/btrfs",            "fs/fuse",               "fs/selinux",
+    "hypervisor", "kernel/irq", "kernel/security", "kernel/slab",   "module",                "power",
+};
+
+static int fail(Report *report, const char *what, int code) {
+    size_t i = 0;
+    for (; what[i] && i < sizeof(report->detail) - 1; i++)
+        report->detail[i] = what[i];
+    report->detail[i] = 0;
+    return -code;
+}
+
+static int open_in(int root_fd, const char *path, uint64_t flags, uint64_t resolve) {
+    struct open_how how = { .flags = flags | O_CLOEXEC, .resolve = resolve | RESOLVE_NO_MAGICLINKS };
+    int fd = (int) syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+    return fd < 0 ? -errno : fd;
+}
+
+static int move_to(int mount_fd, int target_fd) {
+    return move_mount(mount_fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+/*
+ * Opens a place of ours (proc, sys, dev, usr) in the root, making it if the image has none. A symbolic link there is
+ * refused: the image does not get to say where our file systems go.
+ */
+static int move_to_fixed(int mount_fd, int root_fd, const char *name) {
+    if (mkdirat(root_fd, name, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    _cleanup_fd_ int target = open_in(root_fd, name, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    return target < 0 ? target : move_to(mount_fd, target);
+}
+
+/* Makes what is missing of the directory PATH, step by step inside the root, and opens it. PATH is ours to cut. */
+static int open_or_make_directory(int root_fd, char *path) {
+    int fd = open_in(root_fd, path, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT);
+    if (fd != -ENOENT)
+        return fd;
+    char *slash = strrchr(path, '/');
+    if (!slash || slash[1] == 0)
+        return -ENOENT;
+    *slash = 0;
+    _cleanup_fd_ int parent = *path ? open_or_make_directory(root_fd, path) : open_in(root_fd, "/", O_PATH, RESOLVE_IN_ROOT);
+    *slash = '/';
+    if (parent < 0)
+        return parent;
+    if (mkdirat(parent, slash + 1, 0755) < 0 && errno != EEXIST)
+        return -errno;
+    return open_in(root_fd, path, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT);
+}
+
+static int open_or_make_file(int root_fd, char *path) {
+    int fd = open_in(root_fd, path, O_PATH, RESOLVE_IN_ROOT);
+    char *slash = strrchr(path, '/');
+    if (fd != -ENOENT || !slash)
+        return fd;
+    *slash = 0;
+    _cleanup_fd_ int parent = *path ? open_or_make_directory(root_fd, path) : open_in(root_fd, "/", O_PATH, RESOLVE_IN_ROOT);
+    *slash = '/';
+    if (parent < 0)
+        return parent;
+    fd = openat(parent, slash + 1, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return -errno;
+    (void) close(fd);
+    return open_in(root_fd, path, O_PATH, RESOLVE_IN_ROOT);
+}
+
+/* A link in the image must not lead a volume on top of one of our own file systems (CVE-2019-16884). */
+static bool is_kernel_file_system(int fd) {
+    struct statfs s;
+    if (fstatfs(fd, &s) < 0)
+        return true;
+    return s.f_type == PROC_SUPER_MAGIC || s.f_type == SYSFS_MAGIC || s.f_type == CGROUP2_SUPER_MAGIC ||
+           s.f_type == DEVPTS_SUPER_MAGIC;
+}
+
+static int place_mount(int root_fd, const SandboxMount *m, int mount_fd) {
+    struct stat st;
+    if (fstat(mount_fd, &st) < 0)
+        return -errno;
+    _cleanup_fd_ int target =
+        S_ISDIR(st.st_mode) ? open_or_make_directory(root_fd, m->target) : open_or_make_file(root_fd, m->target);
+    if (target < 0)
+        return target;
+    return is_kernel_file_system(target) ? -EPERM : move_to(mount_fd, target);
+}
+
+static int mask(int fs_fd, const char *path, int dev_fd, int empty_fd) {
+    struct stat st;
+    _cleanup_fd_ int target = open_in(fs_fd, path, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    if (target == -ENOENT || target == -ENOTDIR)
+        return 0;
+    if (target < 0)
+        return target;
+    if (fstat(target, &st) < 0)
+        return -errno;
+    /* The cover is cut from our own file systems, which nothing of the image has touched. */
+    _cleanup_fd_ int cover = S_ISDIR(st.st_mode)
+                                 ? open_tree(empty_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+                                 : open_tree(dev_fd, "null", AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (cover < 0)
+        return -errno;
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
+    if (mount_setattr(cover, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return -errno;
+    return move_to(cover, target);
+}
+
+static int make_read_only(int fs_fd, const char *path) {
+    _cleanup_fd_ int tree = open_tree(fs_fd, path, AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0)
+        return -errno;
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+    if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return -errno;
+    _cleanup_fd_ int target = open_in(fs_fd, path, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+    return target < 0 ? target : move_to(tree, target);
+}
+
+/* What belongs to the new namespaces. Made here, by their own user namespace, so that the kernel checks them as ours. */
+static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const int *fds, int *ret_proc, int *ret_sys,
+                                     Report *report) {
+    static const char *const pts_options[] = { "ptmxmode", "0666", "mode", "0620", "gid", "5", NULL };
+    const unsigned flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    int r;
+
+    _cleanup_fd_ int proc = make_file_system("proc", NULL, flags);
+    r = proc < 0 ? proc : move_to_fixed(proc, root_fd, "proc");
+    if (r < 0)
+        return fail(report, "/proc", -r);
+
+    _cleanup_fd_ int sys = mounts_slot_used(spec, MOUNTS_SYS)
+                               ? fcntl(fds[MOUNTS_SYS], F_DUPFD_CLOEXEC, 3)
+                               : make_file_system("sysfs", NULL, flags | MOUNT_ATTR_RDONLY);
+    r = sys < 0 ? sys : move_to_fixed(sys, root_fd, "sys");
+    if (r < 0)
+        return fail(report, "/sys", -r);
+
+    _cleanup_fd_ int cgroup = make_file_system("cgroup2", NULL, flags | MOUNT_ATTR_RDONLY);
+    r = cgroup < 0 ? cgroup : move_to_fixed(cgroup, sys, "fs/cgroup");
+    if (r < 0)
+        return fail(report, "/sys/fs/cgroup", -r);
+
+    r = move_to_fixed(fds[MOUNTS_DEV], root_fd, "dev");
+    if (r < 0)
+        return fail(report, "/dev", -r);
+    _cleanup_fd_ int pts = make_file_system("devpts", pts_options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    r = pts < 0 ? pts : move_to_fixed(pts, fds[MOUNTS_DEV], "pts");
+    if (r < 0)
+        return fail(report, "/dev/pts", -r);
+    r = move_to_fixed(fds[MOUNTS_SHM], fds[MOUNTS_DEV], "shm");
+    if (r < 0)
+        return fail(report, "/dev/shm", -r);
+    _cleanup_fd_ int queues = make_file_system("mqueue", NULL, flags);
+    r = queues < 0 ? queues : move_to_fixed(queues, fds[MOUNTS_DEV], "mqueue");
+    if (r < 0)
+        return fail(report, "/dev/mqueue", -r);
+
+    *ret_proc = TAKE_FD(proc);
+    *ret_sys = TAKE_FD(sys);
+    return 0;
+}
+
+static int enter_masks(int proc, int sys, int dev, Report *report) {
+    static const char *const empty_options[] = { "size", "4096", "nr_inodes", "2", "mode", "0555", NULL };
+    _cleanup_fd_ int empty =
+        make_file_system("tmpfs", empty_options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    if (empty < 0)
+        return fail(report, "empty directory", -empty);
+    for (size_t i = 0; i < ELEMENTSOF(proc_masks); i++) {
+        int r = mask(proc, proc_masks[i], dev, empty);
+        if (r < 0)
+            return fail(report, proc_masks[i], -r);
+    }
+    for (size_t i = 0; i < ELEMENTSOF(sys_masks); i++) {
+        int r = mask(sys, sys_masks[i], dev, empty);
+        if (r < 0)
+            return fail(report, sys_masks[i], -r);
+    }
+    int r = make_read_only(proc, "sys");
+    return r < 0 ? fail(report, "/proc/sys", -r) : 0;
+}
+
+static int pivot(int root_fd, bool read_only) {
+    if (read_only) {
+        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+        if (mount_setattr(root_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+            return -errno;
+    }
+    if (fchdir(root_fd) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+        return -errno;
+    return 0;
+}
+
+int mounts_enter(const SandboxSpec *spec, const int *fds, SandboxStage *stage, Report *report) {
+    _cleanup_fd_ int proc = -EBADF, sys = -EBADF;
+    int root = fds[MOUNTS_ROOT], r;
+
+    *stage = STAGE_MOUNTS;
+    /* Nothing from here on may reach the host's tree, and nothing that happens there comes here. */
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return fail(report, "propagation", errno);
+    /* Any directory serves to hang the root on; this one every host has. In our own tree only, and until the pivot. */
+    if (move_mount(root, "", AT_FDCWD, "/usr", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+        return fail(report, "root", errno);
+    if (mounts_slot_used(spec, MOUNTS_USR) && (r = move_to_fixed(fds[MOUNTS_USR], root, "usr")) < 0)
+        return fail(report, "/usr", -r);
+    r = enter_kernel_file_systems(spec, root, fds, &proc, &sys, report);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < spec->n_mounts; i++) {
+        r = place_mount(root, &spec->mounts[i], fds[_MOUNTS_FIXED + i]);
+        if (r < 0)
+            return fail(report, spec->mounts[i].target, -r);
+    }
+    *stage = STAGE_MASKS;
+    r = enter_masks(proc, sys, fds[MOUNTS_DEV], report);
+    if (r < 0)
+        return r;
+    *stage = STAGE_PIVOT;
+    return pivot(root, spec->read_only);
+}
+
+int mounts_open_device(const char *path, int flags, unsigned major_number, unsigned minor_number) {
+    struct stat st;
+    _cleanup_fd_ int fd = open_in(AT_FDCWD, path, (uint64_t) flags | O_NOCTTY | O_NONBLOCK, RESOLVE_NO_SYMLINKS);
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(major_number, minor_number))
+        return -ENODEV;
+    return TAKE_FD(fd);
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * From a plain struct to a hardened process. Knows nothing of JSON, of peers, of other containers.
+ *
+ * sandbox_spawn() and sandbox_exec() run in worker threads: they may wait for file systems that callers passed in.
+ * They share nothing mutable with each other. All that a start does not have to do itself was prepared once, in
+ * SandboxHost.
+ */
+
+#include "sandbox/seccomp.h"
+
+#include <sys/types.h>
+
+#define SANDBOX_ID_COUNT 65536U
+
+typedef enum SandboxMountKind { SANDBOX_MOUNT_VOLUME, SANDBOX_MOUNT_TMPFS } SandboxMountKind;
+
+typedef struct SandboxMount {
+    SandboxMountKind kind;
+    char *target;   /* absolute, without . and .. */
+    int source_fd;  /* volume: a directory or regular file that the caller opened; owned */
+    bool read_only;
+    uint64_t size;  /* tmpfs: bytes */
+    mode_t mode;    /* tmpfs */
+} SandboxMount;
+
+typedef struct SandboxRlimit {
+    int resource;
+    uint64_t soft, hard; /* RLIM_INFINITY is no limit */
+} SandboxRlimit;
+
+typedef enum SandboxNetwork { SANDBOX_NETWORK_NONE, SANDBOX_NETWORK_HOST } SandboxNetwork;
+
+/* What a program that is started gets, in a new container or in a running one. All pointers and fds are owned. */
+typedef struct SandboxProgram {
+    char **command;
+    char **environment;      /* complete */
+    char *working_directory; /* absolute */
+    char *user;              /* "UID", "UID:GID", "name", "name:group"; NULL is 0:0 */
+    bool terminal;
+    unsigned short rows, columns;
+    int stdio[3];            /* -EBADF: /dev/null of the container; unused with a terminal */
+    uint64_t capabilities;
+    SeccompProgram *seccomp; /* NULL: unconfined */
+    SandboxRlimit *rlimits;
+    size_t n_rlimits;
+} SandboxProgram;
+
+typedef struct SandboxSpec {
+    SandboxProgram program;
+    char *hostname;
+    uint32_t id_base;           /* first of SANDBOX_ID_COUNT host ids */
+    uid_t owner_uid;            /* whose rights volumes and the root file system carry; 0: ids map one to one */
+    gid_t owner_gid;
+    int rootfs_fd;              /* -EBADF: the built-in image `host` */
+    int layer_fd;               /* an empty directory of ours, where the writable layer is made */
+    bool read_only;
+    bool init;
+    SandboxMount *mounts;
+    size_t n_mounts;
+    SandboxNetwork network;
+} SandboxSpec;
+
+#define SANDBOX_PROGRAM_INIT ((SandboxProgram) { .stdio = { -EBADF, -EBADF, -EBADF } })
+#define SANDBOX_SPEC_INIT ((SandboxSpec) { .program = SANDBOX_PROGRAM_INIT, .rootfs_fd = -EBADF, .layer_fd = -EBADF })
+
+void sandbox_program_done(SandboxProgram *p);
+void sandbox_spec_done(SandboxSpec *s);
+
+/* Where the process is to be born. attach() puts it into what CLONE_INTO_CGROUP does not reach, before it is let go. */
+typedef struct SandboxPlacement {
+    int cgroup_fd;
+    int (*attach)(void *userdata, pid_t pid, Error *reterr);
+    void *userdata;
+} SandboxPlacement;
+
+/* The new process: its program has been executed. uid and gid are those it started with, as the container sees them. */
+typedef struct SandboxProcess {
+    pid_t pid;
+    int pidfd;
+    int terminal_fd; /* the pseudo terminal's master, -EBADF without one */
+    uint32_t uid, gid;
+} SandboxProcess;
+
+#define SANDBOX_PROCESS_INIT ((SandboxProcess) { .pidfd = -EBADF, .terminal_fd = -EBADF })
+void sandbox_process_done(SandboxProcess *p);
+
+typedef struct SandboxHost SandboxHost;
+
+/*
+ * Prepares what every start uses: the made-up root of the image `host` below DATA_FD (images/host-HASH), the reaper in
+ * a sealed memfd, fds of /proc and /usr, the capabilities that the kernel knows; and makes the daemon itself
+ * unreadable for what it will start (PR_SET_DUMPABLE).
+ */
+int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr);
+SandboxHost *sandbox_host_free(SandboxHost *h);
+DEFINE_CLEANUP(SandboxHost, sandbox_host_free)
+
+/*
+ * Starts a container's first process. On failure everything that was begun is undone (but for the content of layer_fd,
+ * which is the caller's), and reterr is ERROR_HARDENING_FAILED with the stage as its subject, or ERROR_INVALID_SPEC
+ * where a field could only be judged against the image: user, workingDirectory.
+ */
+int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacement *placement, SandboxProcess *ret,
+                  Error *reterr);
+
+/* Starts one more program in the container whose first process INIT_PIDFD is. ID_BASE as the container's. */
+int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const SandboxProgram *program,
+                 const SandboxPlacement *placement, SandboxProcess *ret, Error *reterr);
+
+/*
+ * Compares what the kernel says of a running container's first process with what it was to have. Appends to CHECKS.
+ * Reads /proc only; never trusts what the container could write.
+ */
+typedef struct SandboxCheck {
+    const char *control; /* static */
+    char expected[160];
+    char found[160];
+    bool passed;
+} SandboxCheck;
+
+#define SANDBOX_CHECKS_MAX 48U
+
+typedef struct SandboxExpectation {
+    pid_t pid;
+    int pidfd;
+    uint32_t id_base;
+    uint32_t uid, gid;
+    uint64_t capabilities;
+    bool seccomp;
+    bool host_network;
+    const char *cgroup_path; /* on cgroup2 */
+} SandboxExpectation;
+
+/* Returns the number of checks written, or -ESRCH if the process has gone. */
+int sandbox_attest(SandboxHost *h, const SandboxExpectation *x, SandboxCheck ret[SANDBOX_CHECKS_MAX]);
