@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The user's own terminal; see terminal.h. */
+
+#include "client/terminal.h"
+
+#include <sys/ioctl.h>
+
+#define KEY_CTRL_P 0x10
+#define KEY_CTRL_Q 0x11
+
+void terminal_size(unsigned *ret_rows, unsigned *ret_columns) {
+    struct winsize size = { 0 };
+
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (ioctl(fd, TIOCGWINSZ, &size) == 0)
+            break;
+    *ret_rows = size.ws_row > 0 ? size.ws_row : 24;
+    *ret_columns = size.ws_col > 0 ? size.ws_col : 80;
+}
+
+void terminal_pass_size(int master_fd) {
+    unsigned rows, columns;
+
+    terminal_size(&rows, &columns);
+    struct winsize size = { .ws_row = (unsigned short) rows, .ws_col = (unsigned short) columns };
+    (void) ioctl(master_fd, TIOCSWINSZ, &size);
+}
+
+int terminal_mode_raw(TerminalMode *mode, int fd) {
+    struct termios raw;
+
+    if (mode->fd < 0 && tcgetattr(fd, &mode->saved) < 0)
+        return -errno;
+    raw = mode->saved;
+    cfmakeraw(&raw);
+    if (tcsetattr(fd, TCSADRAIN, &raw) < 0)
+        return -errno;
+    mode->fd = fd;
+    return 0;
+}
+
+void terminal_mode_restore(TerminalMode *mode) {
+    if (mode->fd >= 0)
+        (void) tcsetattr(mode->fd, TCSADRAIN, &mode->saved);
+    mode->fd = -1;
+}
+
+size_t terminal_keys_filter(TerminalKeys *keys, const unsigned char *in, size_t size, unsigned char *out) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < size && !keys->detached; i++) {
+        unsigned char key = in[i];
+
+        if (keys->held && key == KEY_CTRL_Q) {
+            keys->detached = true;
+            break;
+        }
+        if (keys->held)
+            out[n++] = KEY_CTRL_P;
+        keys->held = key == KEY_CTRL_P;
+        if (!keys->held)
+            out[n++] = key;
+    }
+    return n;
+}
