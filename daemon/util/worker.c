@@ -112,9 +112,11 @@ int worker_pool_new(sd_event *event, unsigned jobs_max, WorkerPool **ret) {
 WorkerPool *worker_pool_free(WorkerPool *p) {
     if (!p)
         return NULL;
+    /* All of them before any is freed: a thread that ends links itself behind the one that ended before it. */
+    for (Job *j = p->jobs; j; j = j->next)
+        (void) pthread_join(j->thread, NULL);
     while (p->jobs) {
         _cleanup_free_ Job *j = p->jobs;
-        (void) pthread_join(j->thread, NULL);
         pool_unlink(p, j);
     }
     (void) sd_event_source_disable_unref(p->source);
