@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What may be asked of a container that runs: signals, stop, pause, detach, its processes, attestation.
+ *
+ * Signals go to pidfds. For a process named by a number, the pidfd is opened first and then everything that made it the
+ * right one is checked again: whatever number is given to another process meanwhile, the signal goes to the one that
+ * was checked, or nowhere.
+ */
+
+#include "container/internal.h"
+#include "util/log.h"
+#include "util/paths.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define STATUS_MAX 65536U
+
+int container_kill_all(Container *c) {
+    int r = c->group ? cgroup_group_kill(c->group) : 0;
+    int k = process_pidfd_signal(c->pidfd, SIGKILL);
+    return r < 0 && k < 0 ? k : 0;
+}
+
+static void add_killed_event(Container *c, int sig, const char *to) {
+    char message[96];
+    const char *name = process_signal_to_string(sig);
+    (void) snprintf(message, sizeof(message), "SIG%s%s", name ? name : "?", to);
+    container_add_event(c, CONTAINER_EVENT_KILLED, message);
+}
+
+/* While it is being started there is nothing to send to; it is done when there is. KILL is not taken back by another.
+ */
+static int kill_later(Container *c, int sig) {
+    if (c->pending_signal != SIGKILL)
+        c->pending_signal = sig;
+    return 0;
+}
+
+int container_kill(Container *c, int sig, Error *reterr) {
+    if (c->state == CONTAINER_CREATED && !c->ended)
+        return kill_later(c, sig);
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    r = sig == SIGKILL ? container_kill_all(c) : process_pidfd_signal(c->pidfd, sig);
+    if (r == -ESRCH)
+        return container_not_running(c, reterr, "it has exited");
+    if (r < 0)
+        return error_failed(reterr, -r, "kill", "the signal cannot be sent: %s", strerror(-r));
+    add_killed_event(c, sig, "");
+    return 0;
+}
+
+/* The text of /proc/PID/status; NUL-terminated, to be freed. */
+static int read_status(pid_t pid, char **ret) {
+    char path[32];
+    (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) pid);
+    size_t size;
+    return path_read_file_at(AT_FDCWD, path, 0, STATUS_MAX, ret, &size);
+}
+
+static const char *status_field(const char *status, const char *key) {
+    size_t n = strlen(key);
+    for (const char *line = status; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, key, n) == 0 && line[n] == ':')
+            return line + n + 1;
+    }
+    return NULL;
+}
+
+static uint64_t status_mask(const char *status, const char *key) {
+    const char *value = status_field(status, key);
+    return value ? strtoull(value, NULL, 16) : 0;
+}
+
+/*
+ * The pids in NSpid, from the namespace of our /proc inwards; returns how many. Written to RET is the innermost.
+ */
+static unsigned status_ns_pid(const char *status, pid_t *ret) {
+    const char *value = status_field(status, "NSpid");
+    unsigned n = 0;
+    while (value) {
+        char *end;
+        long pid = strtol(value, &end, 10);
+        if (end == value || *value == '\n')
+            break;
+        *ret = (pid_t) pid;
+        n++;
+        if (*end != '\t' && *end != ' ')
+            break;
+        value = end;
+    }
+    return n;
+}
+
+/* The kernel drops a signal for a pid 1 that neither handles nor blocks it (blocked: sigwait and signalfd). */
+static bool can_receive(pid_t pid, int sig) {
+    _cleanup_free_ char *status = NULL;
+    if (read_status(pid, &status) < 0)
+        return false;
+    uint64_t bit = 1ULL << (sig - 1);
+    return (status_mask(status, "SigCgt") | status_mask(status, "SigBlk")) & bit;
+}
+
+static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+    Container *c = userdata;
+    c->stop_source = sd_event_source_disable_unref(c->stop_source);
+    if (container_kill_all(c) >= 0)
+        add_killed_event(c, SIGKILL, " (stop: did not end in time)");
+    return 0;
+}
+
+static int arm_stop(Container *c, uint64_t timeout_usec) {
+    c->stop_source = sd_event_source_disable_unref(c->stop_source);
+    int r = sd_event_add_time_relative(c->registry->environment.event, &c->stop_source, CLOCK_MONOTONIC, timeout_usec,
+                                       10000U, on_stop_timeout, c);
+    return r;
+}
+
+static void resume_quietly(Container *c);
+
+int container_stop(Container *c, uint64_t timeout_usec, Error *reterr) {
+    if (c->state == CONTAINER_CREATED && !c->ended) {
+        c->pending_stop = true;
+        c->pending_stop_usec = timeout_usec;
+        return 0;
+    }
+    if (c->ended && c->state != CONTAINER_EXITED && !c->failed)
+        return 0; /* EXITED is about to be told */
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    if (timeout_usec == 0 || !can_receive(c->pid, SIGTERM) || process_pidfd_signal(c->pidfd, SIGTERM) < 0 ||
+        arm_stop(c, timeout_usec) < 0) {
+        add_killed_event(c, SIGKILL, " (stop)");
+        (void) container_kill_all(c);
+        return 0;
+    }
+    add_killed_event(c, SIGTERM, " (stop)");
+    if (c->state == CONTAINER_PAUSED) /* frozen, it would never see the signal */
+        resume_quietly(c);
+    return 0;
+}
+
+void container_apply_pending(Container *c) {
+    if (c->ended || c->state == CONTAINER_CREATED)
+        return;
+    int sig = c->wants_remove ? SIGKILL : c->pending_signal;
+    c->pending_signal = 0;
+    if (sig > 0)
+        (void) container_kill(c, sig, NULL);
+    if (c->pending_stop)
+        (void) container_stop(c, c->pending_stop_usec, NULL);
+    c->pending_stop = false;
+}
+
+/* Is STATUS that of the process that the container knows as PID? Nested pid namespaces have numbers of their own. */
+static bool is_pid(const char *status, pid_t pid, unsigned level) {
+    pid_t found = 0;
+    return status_ns_pid(status, &found) == level && found == pid;
+}
+
+static int pid_namespace(pid_t pid, struct stat *ret) {
+    char path[40];
+    (void) snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int) pid);
+    return stat(path, ret) < 0 ? -errno : 0;
+}
+
+static bool same_pid_namespace(pid_t a, pid_t b) {
+    struct stat sa, sb;
+    if (pid_namespace(a, &sa) < 0 || pid_namespace(b, &sb) < 0)
+        return false;
+    return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* Opens the process HOST_PID and checks, now that it cannot become another, that it is the one that was meant. */
+static int open_member(Container *c, pid_t host_pid, pid_t pid, unsigned level) {
+    _cleanup_fd_ int pidfd = process_pidfd_open(host_pid);
+    if (pidfd < 0)
+        return -ESRCH;
+    if (pid > 0) {
+        _cleanup_free_ char *status = NULL;
+        if (read_status(host_pid, &status) < 0 || !is_pid(status, pid, level) || !same_pid_namespace(host_pid, c->pid))
+            return -ESRCH;
+    }
+    if (cgroup_group_holds(c->group, host_pid, NULL) != 1)
+        return -ESRCH;
+    /* What was read is that process's own only if it has not been reaped since */
+    if (process_pidfd_pid(pidfd) != host_pid)
+        return -ESRCH;
+    return TAKE_FD(pidfd);
+}
+
+static int find_member(Container *c, pid_t pid, pid_t *ret_host_pid) {
+    _cleanup_free_ char *own = NULL;
+    pid_t ignored;
+    if (read_status(c->pid, &own) < 0)
+        return -ESRCH;
+    unsigned level = status_ns_pid(own, &ignored);
+    _cleanup_free_ pid_t *pids = NULL;
+    size_t n;
+    int r = cgroup_group_pids(c->group, &pids, &n);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < n; i++) {
+        _cleanup_free_ char *status = NULL;
+        if (read_status(pids[i], &status) < 0 || !is_pid(status, pid, level))
+            continue;
+        r = open_member(c, pids[i], pid, level);
+        if (r >= 0) {
+            *ret_host_pid = pids[i];
+            return r;
+        }
+    }
+    return -ESRCH;
+}
+
+static int no_such_process(Error *reterr, pid_t pid, const char *whose) {
+    char subject[24];
+    (void) snprintf(subject, sizeof(subject), "%d", (int) pid);
+    return error_set(reterr, ERROR_NO_SUCH_PROCESS, ESRCH, subject, "the container has no process %d%s", (int) pid,
+                     whose);
+}
+
+int container_kill_process(Container *c, pid_t pid, pid_t host_pid, int sig, Error *reterr) {
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    pid_t found = host_pid;
+    _cleanup_fd_ int pidfd = pid > 0 ? find_member(c, pid, &found) : open_member(c, host_pid, 0, 0);
+    if (pidfd < 0 && pidfd != -ESRCH)
+        return error_failed(reterr, -pidfd, "kill", "the container's processes cannot be read: %s", strerror(-pidfd));
+    r = pidfd < 0 ? pidfd : process_pidfd_signal(pidfd, sig);
+    if (r == -ESRCH)
+        return no_such_process(reterr, pid > 0 ? pid : host_pid, pid > 0 ? "" : " (as the host sees it)");
+    if (r < 0)
+        return error_failed(reterr, -r, "kill", "the signal cannot be sent: %s", strerror(-r));
+    char to[64];
+    if (pid > 0)
+        (void) snprintf(to, sizeof(to), " to process %d (host %d)", (int) pid, (int) found);
+    else
+        (void) snprintf(to, sizeof(to), " to process %d of the host", (int) found);
+    add_killed_event(c, sig, to);
+    return 0;
+}
+
+typedef struct FreezeJob {
+    ContainerJob job;
+    CgroupGroup *group; /* the container's, which waits for this job before it lets go of it */
+    bool freeze;
+    int result;
+    ContainerDone done; /* may be NULL */
+    void *userdata;
+} FreezeJob;
+
+/* A group that will not freeze is let go again, rather than left half frozen. */
+static void freeze_run(ContainerJob *j) {
+    FreezeJob *f = (FreezeJob *) j;
+    f->result = cgroup_group_freeze(f->group, f->freeze, CONTAINER_FREEZE_USEC);
+    if (f->result < 0 && f->freeze)
+        (void) cgroup_group_freeze(f->group, false, CONTAINER_FREEZE_USEC);
+}
+
+static void freeze_done(ContainerJob *j) {
+    FreezeJob *f = (FreezeJob *) j;
+    Container *c = j->container;
+    Error error = ERROR_INIT;
+    c->freezing = false;
+    if (c->ended)
+        (void) container_not_running(c, &error, "it has exited");
+    else if (f->result < 0)
+        (void) error_failed(&error, -f->result, f->freeze ? "pause" : "resume", "the container cannot be %s: %s",
+                            f->freeze ? "paused" : "resumed", strerror(-f->result));
+    else {
+        c->state = f->freeze ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+        container_add_event(c, f->freeze ? CONTAINER_EVENT_PAUSED : CONTAINER_EVENT_RESUMED, NULL);
+    }
+    if (f->done)
+        f->done(f->userdata, error.kind == ERROR_NONE ? NULL : &error);
+}
+
+static void plain_destroy(ContainerJob *j) {
+    free(j);
+}
+
+static int freeze_submit(Container *c, bool freeze, ContainerDone done, void *userdata) {
+    _cleanup_free_ FreezeJob *f = malloc(sizeof(FreezeJob));
+    if (!f)
+        return -ENOMEM;
+    *f = (FreezeJob){
+        .job = { .run = freeze_run, .done = freeze_done, .destroy = plain_destroy },
+        .group = c->group,
+        .freeze = freeze,
+        .done = done,
+        .userdata = userdata,
+    };
+    int r = container_job_submit(c, &f->job);
+    if (r < 0)
+        return r;
+    c->freezing = true;
+    (void) TAKE_PTR(f);
+    return 0;
+}
+
+/* If this fails the stop's timeout kills it all the same: SIGKILL reaches what is frozen. */
+static void resume_quietly(Container *c) {
+    if (!c->freezing)
+        (void) freeze_submit(c, false, NULL, NULL);
+}
+
+int container_pause(Container *c, bool pause, ContainerDone done, void *userdata, Error *reterr) {
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    if (c->freezing)
+        return error_failed(reterr, EBUSY, pause ? "pause" : "resume",
+                            "the container is being paused or resumed just now");
+    if (pause && c->state == CONTAINER_PAUSED)
+        return container_not_running(c, reterr, "it is paused already");
+    if (!pause && c->state == CONTAINER_RUNNING)
+        return container_not_running(c, reterr, "it is not paused");
+    r = freeze_submit(c, pause, done, userdata);
+    if (r < 0)
+        return error_failed(reterr, -r, pause ? "pause" : "resume", "the daemon has too much under way: %s",
+                            strerror(-r));
+    return 0;
+}
+
+static int open_terminal_log(Container *c, Error *reterr) {
+    if (c->terminal_fd < 0 || c->log)
+        return 0;
+    return container_log_open_terminal(c->registry->log_thread, c->data_fd, c->terminal_fd, &c->log, reterr);
+}
+
+int container_detach(Container *c, Error *reterr) {
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    if (!c->spec->attached)
+        return error_failed(reterr, EALREADY, "detach", "the container is detached already");
+    r = open_terminal_log(c, reterr);
+    if (r < 0)
+        return r;
+    c->spec->attached = false;
+    (void) container_write_record(c);
+    container_add_event(c, CONTAINER_EVENT_DETACHED, NULL);
+    container_tell(c, CONTAINER_NOTICE_DETACHED, NULL);
+    return 0;
+}
+
+static int add_waiter(Container *c, ContainerDone done, void *userdata) {
+    if (!done)
+        return 0;
+    RemoveWaiter *w = malloc(sizeof(RemoveWaiter));
+    if (!w)
+        return -ENOMEM;
+    *w = (RemoveWaiter){ done, userdata, c->waiters };
+    c->waiters = w;
+    return 0;
+}
+
+int container_remove(Container *c, bool force, ContainerDone done, void *userdata, Error *reterr) {
+    if (c->state != CONTAINER_EXITED && !force)
+        return error_set(reterr, ERROR_STILL_RUNNING, EBUSY, c->id, "the container is %s",
+                         container_state_to_string(c->state));
+    int r = add_waiter(c, done, userdata);
+    if (r < 0)
+        return error_failed(reterr, -r, "remove", "out of memory");
+    c->wants_remove = true;
+    if (!c->ended && c->state != CONTAINER_CREATED) {
+        (void) container_kill_all(c);
+        add_killed_event(c, SIGKILL, " (remove)");
+    }
+    c->retry_source = sd_event_source_disable_unref(c->retry_source); /* somebody waits: try now */
+    container_settle(c);
+    return 0;
+}
+
+/* The first process first, then by age within the container. */
+static int compare_processes(const void *a, const void *b) {
+    const ProcessInfo *x = a, *y = b;
+    return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+int container_processes(Container *c, ProcessInfo **ret, size_t *ret_n, Error *reterr) {
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    _cleanup_free_ pid_t *pids = NULL;
+    size_t n_pids, n = 0;
+    r = cgroup_group_pids(c->group, &pids, &n_pids);
+    if (r < 0)
+        return error_failed(reterr, -r, "processes", "the container's processes cannot be read: %s", strerror(-r));
+    ProcessInfo *infos = calloc(n_pids + 1, sizeof(ProcessInfo));
+    if (!infos)
+        return error_failed(reterr, ENOMEM, "processes", "out of memory");
+    for (size_t i = 0; i < n_pids; i++)
+        if (process_info_read(pids[i], &infos[n]) >= 0)
+            n++;
+    qsort(infos, n, sizeof(ProcessInfo), compare_processes);
+    *ret = infos;
+    *ret_n = n;
+    return 0;
+}
+
+void container_processes_free(ProcessInfo *p, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        process_info_done(&p[i]);
+    free(p);
+}
+
+typedef struct VerifyJob {
+    ContainerJob job;
+    SandboxExpectation expectation;
+    char *cgroup_path;
+    int pidfd;
+    int result;
+    ContainerVerified done;
+    void *userdata;
+    SandboxCheck checks[SANDBOX_CHECKS_MAX];
+} VerifyJob;
+
+static void verify_destroy(ContainerJob *j) {
+    VerifyJob *v = (VerifyJob *) j;
+    free(v->cgroup_path);
+    (void) fd_close(v->pidfd);
+    free(v);
+}
+
+static void verify_run(ContainerJob *j) {
+    VerifyJob *v = (VerifyJob *) j;
+    v->result = sandbox_attest(j->container->registry->environment.sandbox, &v->expectation, v->checks);
+}
+
+static void verify_done(ContainerJob *j) {
+    VerifyJob *v = (VerifyJob *) j;
+    Error error = ERROR_INIT;
+    if (v->result == -ESRCH)
+        (void) container_not_running(j->container, &error, "it has exited");
+    else if (v->result < 0)
+        (void) error_failed(&error, -v->result, "verify", "the container cannot be verified: %s", strerror(-v->result));
+    bool ok = error.kind == ERROR_NONE;
+    v->done(v->userdata, v->checks, ok ? (size_t) v->result : 0, ok ? NULL : &error);
+}
+
+static int verify_new(Container *c, VerifyJob **ret) {
+    VerifyJob *v = calloc(1, sizeof(VerifyJob));
+    if (!v)
+        return -ENOMEM;
+    v->job = (ContainerJob){ .run = verify_run, .done = verify_done, .destroy = verify_destroy };
+    v->cgroup_path = strdup(cgroup_group_path(c->group));
+    v->pidfd = fcntl(c->pidfd, F_DUPFD_CLOEXEC, 3);
+    if (!v->cgroup_path || v->pidfd < 0) {
+        int r = v->cgroup_path ? -errno : -ENOMEM;
+        verify_destroy(&v->job);
+        return r;
+    }
+    v->expectation = (SandboxExpectation){
+        .pid = c->pid,
+        .pidfd = v->pidfd,
+        .id_base = c->spec->sandbox.id_base,
+        .uid = c->uid,
+        .gid = c->gid,
+        .capabilities = c->spec->sandbox.program.capabilities,
+        .seccomp = !c->spec->seccomp_unconfined,
+        .host_network = c->spec->sandbox.network == SANDBOX_NETWORK_HOST,
+        .cgroup_path = v->cgroup_path,
+    };
+    *ret = v;
+    return 0;
+}
+
+int container_verify(Container *c, ContainerVerified done, void *userdata, Error *reterr) {
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    VerifyJob *v = NULL;
+    r = verify_new(c, &v);
+    if (v) {
+        v->done = done;
+        v->userdata = userdata;
+        r = container_job_submit(c, &v->job);
+        if (r < 0)
+            verify_destroy(&v->job);
+    }
+    if (r < 0)
+        return error_failed(reterr, -r, "verify", "the container cannot be verified now: %s", strerror(-r));
+    return 0;
+}

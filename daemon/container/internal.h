@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the files of this folder share and nobody else sees: the object, the registry, the job.
+ *
+ * Threads. Everything below belongs to the loop's thread. A job's run() may read what does not change while it runs:
+ * the id, the spec, the registry's environment and its two directories. Whatever else it needs it has a copy of, or
+ * owns until its completion puts it into the container.
+ *
+ * Life. The registry's list holds one reference, each job and each exec another. `ended` is the point of no return: the
+ * first process is gone or never was. From then on container_settle() is called after every change and does what is
+ * next: remove cgroup and writable layer, and, if that is wanted, everything else.
+ */
+
+#include "container/container.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define CONTAINER_CLEANUP_USEC (10ULL * 1000000ULL) /* how long a group may take to die, one attempt */
+#define CONTAINER_RETRY_USEC   (10ULL * 1000000ULL) /* until the next attempt */
+#define CONTAINER_FREEZE_USEC  (5ULL * 1000000ULL)
+#define CONTAINER_EXECS_MAX    256U /* processes of Exec in one container: each costs the daemon two descriptors */
+#define CONTAINER_SECCOMP_FILE "seccomp.bpf"
+#define CONTAINER_LAYER        "layer"
+
+typedef struct ContainerJob ContainerJob;
+
+/* The head of every job's struct. */
+struct ContainerJob {
+    void (*run)(ContainerJob *j);  /* in a thread */
+    void (*done)(ContainerJob *j); /* in the loop */
+    void (*destroy)(ContainerJob *j);
+    Container *container; /* a reference; NULL until it is submitted */
+    ContainerJob *next, *previous;
+};
+
+/* While watches are told: what comes next, so that any of them may go meanwhile. */
+typedef struct WatchCursor {
+    ContainerWatch *next;
+    struct WatchCursor *outer;
+} WatchCursor;
+
+typedef struct RemoveWaiter {
+    ContainerDone done;
+    void *userdata;
+    struct RemoveWaiter *next;
+} RemoveWaiter;
+
+struct Container {
+    unsigned n_ref;
+    ContainerRegistry *registry;
+    Container *next, *previous; /* the registry's list, oldest first */
+    char id[CONTAINER_ID_LENGTH + 1];
+    ContainerSpec *spec;
+    ContainerState state;
+
+    bool listed;
+    bool starting;    /* charged to the owner's starts */
+    bool holds_range; /* spec->sandbox.id_base is taken */
+    bool ended;       /* no first process any more */
+    bool failed;      /* ended without having started */
+    bool gone;        /* FAILED or REMOVED has been told: hidden, although something may be left to clean */
+    bool dirty;       /* the writable layer has not been removed yet */
+    bool wants_remove;
+    bool freezing;        /* a pause or resume is under way */
+    bool seccomp_missing; /* the program could not be restored: nothing may be started without it */
+
+    int data_fd; /* containers/ID in the data directory, -EBADF before it is made */
+    int state_fd;
+    CgroupGroup *group;
+    ContainerLog *log;
+    pid_t pid;
+    int pidfd;
+    uint64_t pid_start_time;
+    int terminal_fd;
+    uint32_t uid, gid;
+    uint64_t created_usec, started_usec;
+    ContainerExit exit;
+    Error start_error;
+
+    sd_event_source *exit_source, *stop_source, *retry_source;
+    int pending_signal; /* came while it was being started; 0 is none */
+    bool pending_stop;
+    uint64_t pending_stop_usec;
+
+    unsigned n_jobs;
+    unsigned n_execs;
+    ContainerExec *execs;
+    ContainerWatch *watches;
+    WatchCursor *cursors;
+    RemoveWaiter *waiters;
+};
+
+struct ContainerExec {
+    Container *container; /* a reference */
+    ContainerExec *next, *previous;
+    pid_t pid;
+    int pidfd;
+    int terminal_fd;
+    sd_event_source *source;
+    ContainerExecStarted started;
+    ContainerExecExited exited;
+    void *userdata;
+    bool starting, over, released, kill, told;
+};
+
+struct ContainerRegistry {
+    ContainerEnvironment environment;
+    int state_fd, data_fd; /* the directories `containers` of both */
+    ContainerEvents *events;
+    ContainerLogThread *log_thread;
+    Container *first, *last;
+    uint32_t next_range;
+    ContainerJob *jobs; /* every job whose completion has not been called */
+    pthread_mutex_t mutex;
+    pthread_cond_t idle;
+    unsigned n_running; /* run() has not returned; under the mutex */
+};
+
+static inline uint64_t now_usec(void) {
+    struct timespec t;
+    (void) clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t) t.tv_sec * 1000000ULL + (uint64_t) t.tv_nsec / 1000ULL;
+}
+
+/* container.c */
+int container_new(ContainerRegistry *r, const char *id, ContainerSpec *consume_spec, Container **ret);
+Container *container_ref(Container *c);
+Container *container_unref(Container *c);
+DEFINE_CLEANUP(Container, container_unref)
+void container_link(Container *c);   /* into the list, which takes a reference of its own */
+void container_unlink(Container *c); /* and drops it */
+void container_tell(Container *c, ContainerNotice notice, const Error *error);
+void container_unwatch_all(Container *c);
+void container_add_event(Container *c, ContainerEventKind kind, const char *message);
+int container_write_record(Container *c);
+int container_not_running(const Container *c, Error *reterr, const char *reason);
+/* Alive and not on its way in or out; reason: what the caller wanted to do needs it to be so. */
+int container_require_alive(const Container *c, Error *reterr);
+
+/* job.c: on failure the job still belongs to the caller. */
+int container_job_submit(Container *c, ContainerJob *j);
+void container_jobs_drain(ContainerRegistry *r);
+
+/* start.c */
+int container_watch_process(Container *c); /* for pidfd */
+
+/* teardown.c */
+void container_settle(Container *c);
+void container_ended(Container *c, const ProcessExit *exit);
+/* The start has come to nothing. Takes what is left of it: GROUP (may be NULL), and files if DIRTY. */
+void container_fail(Container *c, const Error *error, CgroupGroup *consume_group, bool dirty);
+
+/* What is to be removed of a container; for threads, so it points at nothing that the loop changes. */
+typedef struct Cleanup {
+    ContainerRegistry *registry;
+    const char *id;
+    CgroupGroup *group; /* owned; NULL once it has been removed */
+    bool layer;         /* false once it has been removed */
+    bool files;         /* everything else: log, record. false once they have been removed */
+    Error error;        /* of what could not be removed */
+} Cleanup;
+void container_cleanup(Cleanup *w, uint64_t timeout_usec);
+/* When the daemon ends and the loop runs no more: one attempt, briefly. */
+void container_cleanup_last(Container *c);
+
+/* control.c */
+void container_apply_pending(Container *c);
+int container_kill_all(Container *c); /* no event, no questions */
+
+/* exec.c */
+void container_execs_free(Container *c);
+
+/* registry.c */
+bool registry_id_is_valid(const char *id);
+int registry_check_quota(ContainerRegistry *r, uid_t owner, bool new_container, Error *reterr);
+int registry_allocate_range(ContainerRegistry *r, uint32_t *ret);

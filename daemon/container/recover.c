@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * What an earlier daemon left.
+ *
+ * The records decide. A process is adopted only if its pid, its start time and its cgroup all agree with the record:
+ * anything else may be a stranger by now. A cgroup is only ever touched for an id that a record of ours names, because
+ * other daemons may have theirs beside it. A record that does not hold is moved to set-aside/ID, with everything that
+ * is beside it, and nothing that it says is acted upon; directories in which there is no record at all were left by a
+ * removal or a start that did not get far, and go.
+ */
+
+#include "container/internal.h"
+#include "container/record.h"
+#include "util/log.h"
+#include "util/paths.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SET_ASIDE   "set-aside"
+#define SECCOMP_MAX (1024U * 1024U)
+
+static int open_own(int parent_fd, const char *id) {
+    return path_open_at(parent_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+}
+
+static void set_aside(ContainerRegistry *r, const char *id, const char *why) {
+    log_error("The record of container %s does not hold and is set aside: %s", id, why);
+    _cleanup_fd_ int fd = path_make_directories_at(r->environment.state_fd, SET_ASIDE, 0700);
+    if (fd < 0 || renameat2(r->state_fd, id, fd, id, RENAME_NOREPLACE) < 0)
+        log_error("It cannot be moved, and stays where it is: %s", strerror(fd < 0 ? -fd : errno));
+}
+
+static bool is_set_aside(ContainerRegistry *r, const char *id) {
+    char path[sizeof(SET_ASIDE) + CONTAINER_ID_LENGTH + 2];
+    (void) snprintf(path, sizeof(path), SET_ASIDE "/%s", id);
+    return faccessat(r->environment.state_fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void remove_stray(ContainerRegistry *r, const char *name) {
+    log_info("Removing what is left of a container without a record: %s", name);
+    int d = path_remove_tree_at(r->data_fd, name);
+    int s = path_remove_tree_at(r->state_fd, name);
+    if (d < 0 || s < 0)
+        log_warning("%s cannot be removed: %s", name, strerror(d < 0 ? -d : -s));
+}
+
+/* Bytes that the record's own directory holds; root alone can write there. */
+static int restore_seccomp(Container *c) {
+    if (c->spec->seccomp_unconfined)
+        return 0;
+    _cleanup_free_ char *bytes = NULL;
+    size_t size;
+    int r = path_read_file_at(c->state_fd, CONTAINER_SECCOMP_FILE, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, SECCOMP_MAX,
+                              &bytes, &size);
+    if (r >= 0)
+        r = seccomp_program_from_bytes(bytes, size, &c->spec->sandbox.program.seccomp);
+    if (r < 0) {
+        log_warning("The system call filter of container %s cannot be restored, so Exec is refused there: %s", c->id,
+                    strerror(-r));
+        c->seccomp_missing = true;
+    }
+    return r;
+}
+
+/* Pid and start time name one process for as long as the machine runs. */
+static bool is_same_process(const Container *c, int pidfd) {
+    uint64_t start_time;
+    if (process_start_time(c->pid, &start_time) < 0 || start_time != c->pid_start_time)
+        return false;
+    return process_pidfd_pid(pidfd) == c->pid; /* still: what was read just now was read of this one */
+}
+
+static bool is_in_group(Container *c) {
+    return c->group && cgroup_group_holds(c->group, c->pid, NULL) == 1;
+}
+
+/* The terminal of a container whose daemon died is gone with it: its log can only be read. */
+static int adopt_log(Container *c, Error *reterr) {
+    ContainerLogThread *t = c->registry->log_thread;
+    if (c->ended || c->spec->sandbox.program.terminal)
+        return c->spec->logged ? container_log_open_finished(t, c->data_fd, &c->log, reterr) : 0;
+    return c->spec->logged ? container_log_open(t, c->state_fd, c->data_fd, NULL, &c->log, reterr) : 0;
+}
+
+static void open_log(Container *c) {
+    Error error = ERROR_INIT;
+    if (c->data_fd < 0)
+        return;
+    int r = adopt_log(c, &error);
+    if (r < 0)
+        log_warning("The log of container %s cannot be opened: %s", c->id, error.message);
+}
+
+static void adopt_running(Container *c, int consume_pidfd) {
+    c->pidfd = consume_pidfd;
+    c->state = cgroup_group_is_frozen(c->group) == 1 ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+    (void) restore_seccomp(c);
+    open_log(c);
+    if (c->spec->attached) { /* its caller's connection ended with the daemon */
+        c->spec->attached = false;
+        (void) container_write_record(c);
+    }
+    log_event(LOG_INFO, LOG_ID_RECOVERED, c->id, c->spec->owner, "Container %s (%s) runs on as process %d", c->id,
+              container_name(c), (int) c->pid);
+    int r = container_watch_process(c);
+    if (r < 0)
+        log_error("Container %s cannot be watched: %s", c->id, strerror(-r));
+}
+
+/* Ended while no daemon ran. What the cgroup counted may still be there. */
+static void note_missed_exit(Container *c, const ProcessExit *exit) {
+    c->state = CONTAINER_RUNNING;
+    container_ended(c, exit);
+    if (!c->wants_remove)
+        open_log(c);
+}
+
+static void recover_exited(Container *c, const ContainerRecord *record) {
+    c->ended = true;
+    c->state = CONTAINER_EXITED;
+    c->exit = (ContainerExit){
+        .process = { record->exit_code >= 0, record->exit_code, record->exit_signal },
+        .oom_killed = record->oom_killed,
+        .finished_usec = record->finished_usec,
+    };
+    c->wants_remove = c->spec->remove;
+    open_log(c);
+    container_settle(c);
+}
+
+static void recover_half_made(Container *c) {
+    Error error = ERROR_INIT;
+    (void) error_failed(&error, EINTR, "start", "the daemon ended while the container was being started");
+    container_fail(c, &error, TAKE_PTR(c->group), true);
+    container_settle(c);
+}
+
+/* A process that has ended, and is in no cgroup any more, can still say how until its parent reaps it. */
+static void recover_started(Container *c) {
+    ProcessExit exit = { .known = false };
+    _cleanup_fd_ int pidfd = process_pidfd_open(c->pid);
+    bool same = pidfd >= 0 && is_same_process(c, pidfd);
+    if (same && is_in_group(c)) {
+        adopt_running(c, TAKE_FD(pidfd));
+        return;
+    }
+    if (same && process_reap(pidfd, &exit) < 0)
+        log_warning("Process %d is what is left of container %s, but not in its cgroup, and is let alone", (int) c->pid,
+                    c->id);
+    note_missed_exit(c, &exit);
+}
+
+static Container *container_from_record(ContainerRegistry *r, ContainerRecord *record, int consume_state_fd) {
+    _cleanup_fd_ int state_fd = consume_state_fd;
+    Container *c = NULL;
+    if (container_new(r, record->id, TAKE_PTR(record->spec), &c) < 0)
+        return NULL;
+    c->state_fd = TAKE_FD(state_fd);
+    c->data_fd = open_own(r->data_fd, c->id);
+    c->pid = record->pid;
+    c->pid_start_time = record->pid_start_time;
+    c->uid = record->uid;
+    c->gid = record->gid;
+    c->created_usec = record->created_usec;
+    c->started_usec = record->started_usec;
+    c->dirty = c->holds_range = true; /* until its cleaning says otherwise */
+    return c;
+}
+
+/* In the order of creation. */
+static void insert_sorted(Container *c) {
+    ContainerRegistry *r = c->registry;
+    Container *after = r->last;
+    while (after && after->created_usec > c->created_usec)
+        after = after->previous;
+    if (after == r->last) {
+        container_link(c);
+        return;
+    }
+    c->previous = after;
+    c->next = after ? after->next : r->first;
+    c->next->previous = c;
+    if (after)
+        after->next = c;
+    else
+        r->first = c;
+    container_ref(c);
+    c->listed = true;
+}
+
+static int recover_one(ContainerRegistry *r, const char *id) {
+    _cleanup_fd_ int state_fd = open_own(r->state_fd, id);
+    if (state_fd < 0)
+        return state_fd;
+    Error error = ERROR_INIT;
+    _cleanup_(container_record_freep) ContainerRecord *record = NULL;
+    int k = container_record_read(state_fd, &record, &error);
+    if (k == -ENOENT) {
+        remove_stray(r, id);
+        return 0;
+    }
+    if (k == -ENOMEM)
+        return k;
+    if (k < 0 || strcmp(record->id, id) != 0) {
+        set_aside(r, id, k < 0 ? error.message : "it is another container's");
+        return 0;
+    }
+    _cleanup_(container_unrefp) Container *c = container_from_record(r, record, TAKE_FD(state_fd));
+    if (!c)
+        return -ENOMEM;
+    k = cgroup_group_open(r->environment.hierarchies, id, &c->group, &error);
+    if (k == -ENOMEM || k == -EMFILE || k == -ENFILE) /* it may run: don't take it for dead */
+        return -ENOMEM;
+    if (k < 0 && k != -ENOENT)
+        log_warning("The cgroup of container %s cannot be opened: %s", id, error.message);
+    insert_sorted(c);
+    if (record->exited)
+        recover_exited(c, record);
+    else if (record->pid > 0)
+        recover_started(c);
+    else
+        recover_half_made(c);
+    return 0;
+}
+
+/* Names first, work after: what the work removes must not disturb the reading. */
+static int list_names(int dir_fd, char ***ret, size_t *ret_n) {
+    int fd = path_open_at(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0, RESOLVE_BENEATH);
+    if (fd < 0)
+        return fd;
+    DIR *d = fdopendir(fd);
+    if (!d) {
+        (void) fd_close(fd);
+        return -ENOMEM;
+    }
+    char **names = NULL;
+    size_t n = 0, room = 0;
+    int r = 0;
+    for (struct dirent *entry; r >= 0 && (entry = readdir(d));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (n == room) {
+            room = room > 0 ? room * 2 : 64;
+            char **grown = reallocarray(names, room, sizeof(char *));
+            if (!grown) {
+                r = -ENOMEM;
+                break;
+            }
+            names = grown;
+        }
+        names[n] = strdup(entry->d_name);
+        if (names[n])
+            n++;
+        else
+            r = -ENOMEM;
+    }
+    (void) closedir(d);
+    *ret = names;
+    *ret_n = n;
+    return r;
+}
+
+static void free_names(char **names, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        free(names[i]);
+    free(names);
+}
+
+static int recover_records(ContainerRegistry *r) {
+    char **names;
+    size_t n = 0;
+    int k = list_names(r->state_fd, &names, &n);
+    if (k < 0 && n == 0)
+        return k;
+    for (size_t i = 0; i < n && k >= 0; i++) {
+        if (!registry_id_is_valid(names[i])) {
+            remove_stray(r, names[i]);
+            continue;
+        }
+        k = recover_one(r, names[i]);
+        if (k < 0 && k != -ENOMEM) {
+            log_warning("The directory of container %s cannot be read: %s", names[i], strerror(-k));
+            k = 0;
+        }
+    }
+    free_names(names, n);
+    return k;
+}
+
+/* State is gone after a reboot, data is not. */
+static int remove_orphaned_data(ContainerRegistry *r) {
+    char **names;
+    size_t n = 0;
+    int k = list_names(r->data_fd, &names, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct stat st;
+        bool has_state = fstatat(r->state_fd, names[i], &st, AT_SYMLINK_NOFOLLOW) == 0;
+        if (!has_state && !(registry_id_is_valid(names[i]) && is_set_aside(r, names[i])))
+            remove_stray(r, names[i]);
+    }
+    if (n > 0)
+        free_names(names, n);
+    return k;
+}
+
+int container_registry_recover(ContainerRegistry *r, Error *reterr) {
+    int k = recover_records(r);
+    if (k >= 0)
+        k = remove_orphaned_data(r);
+    if (k < 0)
+        return error_failed(reterr, -k, "recover", "what an earlier daemon left cannot be read: %s", strerror(-k));
+    return 0;
+}
