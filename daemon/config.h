@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The configuration file: lines of `key = value`, `#` begins a comment. It decides who may do what, so it is read
+ * strictly: an unknown key, a key twice, a value that is not wholly understood is an error with file and line.
+ */
+
+#include "kennel/error.h"
+
+#define CONFIG_GROUP_MAX 32U
+
+typedef struct Config {
+    uint32_t id_base;   /* first host id of the pool */
+    uint32_t id_ranges; /* how many ranges of 65,536 */
+    char tenant_group[CONFIG_GROUP_MAX + 1];
+    uint32_t tenant_containers_max;
+    uint32_t starts_max; /* starts of one uid in progress at a time */
+    uint64_t log_max_bytes;
+} Config;
+
+/* The ids end below 0x7FFE0000, where systemd's foreign range begins. */
+#define CONFIG_INIT                                                                                                    \
+    ((Config){                                                                                                         \
+        .id_base = 0x70000000,                                                                                         \
+        .id_ranges = 4094,                                                                                             \
+        .tenant_group = "kennel",                                                                                      \
+        .tenant_containers_max = 64,                                                                                   \
+        .starts_max = 32,                                                                                              \
+        .log_max_bytes = 64ULL * 1024 * 1024,                                                                          \
+    })
+
+/* TEXT has SIZE bytes and a NUL after them. FILE is for messages. *RET, which has the defaults, stays on failure. */
+int config_parse(const char *text, size_t size, const char *file, Config *ret, Error *reterr);
+
+/* A file that is missing is an error only if it is REQUIRED. */
+int config_load(const char *path, bool required, Config *ret, Error *reterr);

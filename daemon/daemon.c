@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Order of construction: directories and their locks come first, so that nothing is touched that another daemon uses;
+ * then what the kernel must give (cgroups, device program); then what containers need; then the containers that are
+ * there already; the socket last, so that no call meets a daemon that does not know its containers yet.
+ *
+ * A directory is ours if root owns it and nobody else can write to it; its lock lies on the directory itself and goes
+ * with the process.
+ */
+
+#include "daemon.h"
+
+#include "container/container.h"
+#include "daemon-socket.h"
+#include "rpc/server.h"
+#include "sandbox/devices.h"
+#include "util/log.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+/* All uids' jobs together: each uid has its own bound, this one keeps threads from eating the host. */
+#define JOBS_MAX 512U
+
+struct Daemon {
+    DaemonOptions options;
+    Config config;
+    gid_t tenant_group;
+    int state_fd, data_fd;
+    sd_event *event;
+    CgroupHierarchies *hierarchies;
+    WorkerPool *workers;
+    SeccompCache *seccomp;
+    SandboxHost *sandbox;
+    ContainerRegistry *registry;
+    Server *server;
+    DaemonSocket socket;
+};
+
+static bool lies_in(const char *path, const char *directory) {
+    size_t size = strlen(directory);
+    return strncmp(path, directory, size) == 0 && path[size] == '/' && !strchr(path + size + 1, '/');
+}
+
+/* Makes PATH if it is missing; its parent must be there. Opens and locks it. */
+static int open_directory(const char *path, mode_t mode, const char *what, int *ret_fd, Error *reterr) {
+    bool made = mkdir(path, 0700) >= 0;
+    if (!made && errno != EEXIST)
+        return error_failed(reterr, errno, what, "the %s directory %s cannot be made: %s", what, path, strerror(errno));
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || (made && fchmod(fd, mode) < 0))
+        return error_failed(reterr, errno, what, "the %s directory %s cannot be opened: %s", what, path,
+                            strerror(errno));
+    if (st.st_uid != 0 || (st.st_mode & 0022))
+        return error_failed(
+            reterr, EPERM, what,
+            "the %s directory %s belongs to uid %u and has mode %04o; root alone must be able to write to it", what,
+            path, st.st_uid, (unsigned) (st.st_mode & 07777));
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+        return error_failed(reterr, errno, what, "the %s directory %s %s", what, path,
+                            errno == EWOULDBLOCK ? "is in use by another kenneld" : strerror(errno));
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/*
+ * The socket's usual place is in the state directory: then members of the group must be able to pass through it.
+ * Records are one level down, in containers/, which only root can enter.
+ */
+static int open_directories(Daemon *d, Error *reterr) {
+    mode_t mode = lies_in(d->options.socket, d->options.state_dir) ? 0711 : 0700;
+    int r = open_directory(d->options.state_dir, mode, "state", &d->state_fd, reterr);
+    if (r < 0)
+        return r;
+    return open_directory(d->options.data_dir, 0700, "data", &d->data_fd, reterr);
+}
+
+/* Each connection may bring 64 descriptors and each container keeps several. The payload's own limit is set in its
+ * spec. */
+static void raise_open_files(void) {
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == l.rlim_max)
+        return;
+    l.rlim_cur = l.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &l) < 0)
+        log_warning("The limit of open files cannot be raised: %s", strerror(errno));
+}
+
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+    log_notice("Stopping; containers run on");
+    (void) sd_notify(0, "STOPPING=1");
+    return sd_event_exit(sd_event_source_get_event(source), 0);
+}
+
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
+    log_notice("SIGHUP is ignored; the configuration is read when the daemon starts");
+    return 0;
+}
+
+static int open_loop(Daemon *d, Error *reterr) {
+    int r = sd_event_new(&d->event);
+    if (r >= 0)
+        r = sd_event_add_signal(d->event, NULL, SIGTERM, on_stop, d);
+    if (r >= 0)
+        r = sd_event_add_signal(d->event, NULL, SIGINT, on_stop, d);
+    if (r >= 0)
+        r = sd_event_add_signal(d->event, NULL, SIGHUP, on_hangup, d);
+    if (r >= 0)
+        r = sd_event_set_watchdog(d->event, true);
+    if (r >= 0)
+        r = worker_pool_new(d->event, JOBS_MAX, &d->workers);
+    return r < 0 ? error_failed(reterr, -r, "loop", "the event loop cannot be made: %s", strerror(-r)) : 0;
+}
+
+static int open_kernel(Daemon *d, Error *reterr) {
+    int r = cgroup_hierarchies_open(&d->hierarchies, reterr);
+    if (r < 0)
+        return r;
+    return devices_attach(cgroup_hierarchies_root_fd(d->hierarchies), reterr);
+}
+
+static int open_containers(Daemon *d, Error *reterr) {
+    int r = seccomp_cache_new(&d->seccomp, reterr);
+    if (r >= 0)
+        r = sandbox_host_new(d->data_fd, &d->sandbox, reterr);
+    if (r < 0)
+        return r;
+    ContainerEnvironment e = {
+        .event = d->event,
+        .workers = d->workers,
+        .sandbox = d->sandbox,
+        .seccomp = d->seccomp,
+        .hierarchies = d->hierarchies,
+        .state_fd = d->state_fd,
+        .data_fd = d->data_fd,
+        .id_base = d->config.id_base,
+        .id_ranges = d->config.id_ranges,
+        .containers_max_per_uid = d->config.tenant_containers_max,
+        .starts_max_per_uid = d->config.starts_max,
+        .log_max_bytes = d->config.log_max_bytes,
+    };
+    r = container_registry_new(&e, &d->registry, reterr);
+    if (r < 0)
+        return r;
+    return container_registry_recover(d->registry, reterr);
+}
+
+static void find_tenant_group(Daemon *d) {
+    const struct group *g = getgrnam(d->config.tenant_group);
+    d->tenant_group = g ? g->gr_gid : PEER_NO_GROUP;
+    if (!g)
+        log_info("There is no group \"%s\": only root is served", d->config.tenant_group);
+}
+
+static int open_server(Daemon *d, Error *reterr) {
+    find_tenant_group(d);
+    int r = daemon_socket_open(d->options.socket, d->tenant_group, &d->socket, reterr);
+    if (r < 0)
+        return r;
+    ServerEnvironment e = {
+        .event = d->event,
+        .registry = d->registry,
+        .tenant_group = d->tenant_group,
+        .state_directory = d->options.state_dir,
+        .data_directory = d->options.data_dir,
+    };
+    return server_new(&e, TAKE_FD(d->socket.fd), &d->server, reterr);
+}
+
+static int (*const steps[])(Daemon *d, Error *reterr) = {
+    open_directories, open_loop, open_kernel, open_containers, open_server,
+};
+
+int daemon_new(const DaemonOptions *options, const Config *config, Daemon **ret, Error *reterr) {
+    if (geteuid() != 0)
+        return error_failed(reterr, EPERM, "start", "kenneld must be started as root; it runs as uid %u", geteuid());
+    _cleanup_(daemon_freep) Daemon *d = calloc(1, sizeof(Daemon));
+    if (!d)
+        return error_failed(reterr, ENOMEM, "start", "out of memory");
+    d->options = *options;
+    d->config = *config;
+    d->state_fd = d->data_fd = -EBADF;
+    d->socket = DAEMON_SOCKET_INIT;
+    raise_open_files();
+    for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
+        int r = steps[i](d, reterr);
+        if (r < 0)
+            return r;
+    }
+    *ret = TAKE_PTR(d);
+    return 0;
+}
+
+int daemon_run(Daemon *d, Error *reterr) {
+    size_t running = 0, n = container_registry_count(d->registry, &running);
+    log_notice("Ready; %zu containers are there, %zu of them run", n, running);
+    (void) sd_notifyf(0, "READY=1\nSTATUS=Serving %s; %zu containers were found, %zu of them running.",
+                      d->options.socket, n, running);
+    int r = sd_event_loop(d->event);
+    if (r < 0)
+        return error_failed(reterr, -r, "loop", "the event loop failed: %s", strerror(-r));
+    return 0;
+}
+
+/* Connections first: what they hold is of the registry. The registry waits for its jobs, which use all below it. */
+Daemon *daemon_free(Daemon *d) {
+    if (!d)
+        return NULL;
+    daemon_socket_done(&d->socket);
+    (void) server_free(d->server);
+    (void) container_registry_free(d->registry);
+    (void) worker_pool_free(d->workers);
+    (void) sandbox_host_free(d->sandbox);
+    (void) seccomp_cache_free(d->seccomp);
+    (void) cgroup_hierarchies_close(d->hierarchies);
+    (void) sd_event_unref(d->event);
+    d->state_fd = fd_close(d->state_fd);
+    d->data_fd = fd_close(d->data_fd);
+    free(d);
+    return NULL;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * See controls.h. Asks the kernel each time: a control may have been taken away since the daemon started.
+ */
+
+#include "rpc/controls.h"
+
+#include "proto/json.h"
+#include "rpc/render.h"
+#include "sandbox/apparmor.h"
+#include "sandbox/devices.h"
+#include "sandbox/selinux.h"
+
+#include <string.h>
+
+static int add(json_object *list, const char *name, bool in_force, const char *reason) {
+    return render_append(list, render_control(name, in_force, reason));
+}
+
+static int add_devices(json_object *list, int cgroup_fd) {
+    int r = cgroup_fd < 0 ? -ESRCH : devices_in_force(cgroup_fd);
+    return add(list, "devices", r > 0,
+               r == 0        ? "no device program is attached to the cgroup"
+               : r == -ESRCH ? "it does not run"
+                             : strerror(-r));
+}
+
+/* This version sets no labels; what the host could do is told apart from what it cannot. */
+static int add_labels(json_object *list) {
+    const struct {
+        const char *name;
+        bool (*is_available)(const char **ret_reason);
+    } labels[] = { { "apparmor", apparmor_is_available }, { "selinux", selinux_is_available } };
+    for (size_t i = 0; i < ELEMENTSOF(labels); i++) {
+        const char *reason = NULL;
+        if (labels[i].is_available(&reason))
+            reason = "the host has it, and this version sets no labels";
+        if (add(list, labels[i].name, false, reason) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static int add_controllers(json_object *list, const CgroupHierarchies *h) {
+    for (CgroupController i = 0; i < _CGROUP_CONTROLLER_MAX; i++) {
+        const char *missing = cgroup_hierarchies_missing(h, i);
+        if (add(list, cgroup_controller_name(i), !missing, missing) < 0)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+json_object *controls_of_host(const ContainerEnvironment *e) {
+    _cleanup_json_ json_object *list = json_object_new_array();
+    /* the daemon has compiled and loaded both before it took its first call */
+    if (!list || add(list, "seccomp", true, NULL) < 0 ||
+        add_devices(list, cgroup_hierarchies_root_fd(e->hierarchies)) < 0 || add_labels(list) < 0 ||
+        add_controllers(list, e->hierarchies) < 0)
+        return NULL;
+    return TAKE_PTR(list);
+}
+
+json_object *controls_of_container(Container *c, const ContainerEnvironment *e) {
+    CgroupGroup *g = container_group(c);
+    _cleanup_json_ json_object *list = json_object_new_array();
+    if (!list || add(list, "seccomp", !container_spec(c)->seccomp_unconfined, "root asked for none") < 0 ||
+        add_devices(list, g ? cgroup_group_fd(g) : -EBADF) < 0 || add_labels(list) < 0 ||
+        add_controllers(list, e->hierarchies) < 0)
+        return NULL;
+    return TAKE_PTR(list);
+}
