@@ -183,6 +183,27 @@ static void test_sizes(void **state) {
     }
 }
 
+/* What is left of a buffer whose beginning was taken moves to its beginning. */
+static void test_left_over(void **state) {
+    Fixture *f = *state;
+    char text[7001]; /* of a buffer of 8,192 */
+
+    memset(text, 'x', sizeof(text));
+    text[5000] = 0;
+    send_bytes(f, text, sizeof(text));
+    assert_int_equal(framing_read(f->framing, NULL), 1);
+    framing_message_free(take(f, text, 0));
+    assert_true(framing_is_partial(f->framing));
+    send_bytes(f, "y", 1);
+    assert_int_equal(framing_read(f->framing, NULL), 1);
+    assert_true(framing_is_partial(f->framing));
+    send_bytes(f, "z\0last\0", 7);
+    read_all(f);
+    memcpy(text + 2000, "yz", 3);
+    framing_message_free(take(f, text, 0));
+    framing_message_free(take(f, "last", 0));
+}
+
 static void test_fds_of_their_message(void **state) {
     Fixture *f = *state;
     int a = open("/dev/null", O_RDONLY | O_CLOEXEC), b = open("/dev/zero", O_RDONLY | O_CLOEXEC);
@@ -391,6 +412,32 @@ static void test_both_ways(void **state) {
     fd_close(a);
 }
 
+/* One write for many messages: each descriptor arrives with its own all the same. */
+static void test_written_together(void **state) {
+    Fixture *f = *state;
+    _cleanup_(framing_freep) Framing *other = NULL;
+    int a = open("/dev/null", O_RDONLY | O_CLOEXEC), b = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+    static const size_t n_fds[] = { 0, 0, 1, 1, 0, 1 };
+    size_t i = 0;
+
+    assert_int_equal(framing_new(TAKE_FD(f->peer), 100, 100, &other), 0);
+    for (; i < ELEMENTSOF(n_fds); i++)
+        assert_int_equal(framing_queue(f->framing, "abcdef", i + 1, i == 3 ? &b : &a, n_fds[i]), 0);
+    assert_int_equal(framing_write(f->framing), 1);
+    while (framing_read(other, NULL) > 0)
+        ;
+    for (i = 0; i < ELEMENTSOF(n_fds); i++) {
+        _cleanup_(framing_message_freep) FramingMessage *m = NULL;
+        assert_int_equal(framing_take(other, &m), 1);
+        assert_int_equal(m->size, i + 1);
+        assert_int_equal(m->n_fds, n_fds[i]);
+        if (m->n_fds > 0)
+            assert_same_file(m->fds[0], i == 3 ? b : a);
+    }
+    fd_close(a);
+    fd_close(b);
+}
+
 static void test_queue_bad_fds(void **state) {
     Fixture *f = *state;
     int a = open("/dev/null", O_RDONLY | O_CLOEXEC), bad[] = { a, -1 }, many[KENNEL_FDS_MAX + 1] = { 0 };
@@ -422,6 +469,7 @@ int main(void) {
         TEST(test_half),
         TEST(test_end),
         TEST(test_sizes),
+        TEST(test_left_over),
         TEST(test_fds_of_their_message),
         TEST(test_fds_of_half_a_message),
         TEST(test_fds_in_the_middle),
@@ -431,6 +479,7 @@ int main(void) {
         TEST(test_too_large_but_complete),
         TEST(test_slow_reader),
         TEST(test_both_ways),
+        TEST(test_written_together),
         TEST(test_queue_bad_fds),
         TEST(test_new_closes),
     };

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What integration and containment tests share. Run by /usr/bin/python3: Debian's pytest belongs to it."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "integration"))
+
+import images  # noqa: E402
+from kenneld import SANITIZED, Kenneld, cgroup_directories, host_pids_of  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption("--keep", action="store_true", help="keep the daemons' directories and logs")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by tests/run --fast")
+    config.addinivalue_line("markers", "needs(controller): wants a cgroup controller, which an imitated pure v2 host may lack")
+    config.addinivalue_line("markers", "unsanitized: measures or limits the daemon in a way that ASan cannot bear")
+
+
+def controllers():
+    """The cgroup controllers that this host offers: on cgroup2, else each on a hierarchy of version 1."""
+    unified = pathlib.Path("/sys/fs/cgroup/cgroup.controllers")
+    if unified.exists():
+        return set(unified.read_text().split())
+    return {path.name for path in pathlib.Path("/sys/fs/cgroup").iterdir()}
+
+
+def pytest_collection_modifyitems(items):
+    there = controllers()
+    for item in items:
+        for mark in item.iter_markers("needs"):
+            for controller in mark.args:
+                if controller not in there:
+                    reason = f"no cgroup controller `{controller}` here: see /sys/fs/cgroup/cgroup.controllers"
+                    item.add_marker(pytest.mark.skip(reason=reason))
+        if item.get_closest_marker("unsanitized") and SANITIZED:
+            item.add_marker(pytest.mark.skip(reason="KENNEL_SANITIZED=1: ASan's own memory would be measured"))
+
+
+@pytest.fixture(scope="module")
+def module_daemon(request):
+    """One daemon for all tests of a file."""
+    d = Kenneld().start()
+    yield d
+    d.stop(keep=request.config.getoption("--keep"))
+
+
+@pytest.fixture
+def kennel(module_daemon):
+    """The file's daemon, with no container in it before and after the test."""
+    assert module_daemon.process.poll() is None, f"an earlier test ended the daemon:\n{module_daemon.log()[-6000:]}"
+    yield module_daemon
+    assert module_daemon.process.poll() is None, f"the daemon has ended:\n{module_daemon.log()[-6000:]}"
+    module_daemon.remove_all()
+    assert module_daemon.containers() == []
+    for container in module_daemon.ids:
+        assert not host_pids_of(container), f"processes of {container} are left"
+        assert not cgroup_directories(container), f"cgroups of {container} are left"
+    module_daemon.ids.clear()
+    module_daemon.check_log()
+
+
+@pytest.fixture
+def make_daemon(request):
+    """Daemons of a test's own: make_daemon(config=...) starts one."""
+    made = []
+
+    def make(start=True, **keywords):
+        d = Kenneld(**keywords)
+        made.append(d)
+        return d.start() if start else d
+
+    yield make
+    for d in reversed(made):
+        d.stop(keep=request.config.getoption("--keep"))
+
+
+@pytest.fixture
+def daemon(make_daemon):
+    return make_daemon()
+
+
+@pytest.fixture(scope="session")
+def cache_directory():
+    """For trees that take long to make; KENNEL_TEST_CACHE keeps them between runs."""
+    kept = os.environ.get("KENNEL_TEST_CACHE")
+    if kept:
+        path = pathlib.Path(kept)
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o755)
+        yield path
+        return
+    path = pathlib.Path(tempfile.mkdtemp(prefix="kennel-test-cache-"))
+    path.chmod(0o755)
+    yield path
+    subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
+
+
+@pytest.fixture(scope="session")
+def busybox_root(cache_directory):
+    return images.busybox(cache_directory / "busybox")
+
+
+@pytest.fixture(scope="session")
+def debian_root(cache_directory):
+    return images.debian(cache_directory / "debian")
+
+
+@pytest.fixture(scope="session")
+def probe(cache_directory):
+    """A directory with tests/integration/probe.c compiled: system calls that no shell can make."""
+    directory = cache_directory / "probe"
+    directory.mkdir(exist_ok=True)
+    source = pathlib.Path(__file__).resolve().parent / "integration" / "probe.c"
+    flags = ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
+    subprocess.run(["cc", *flags, "-o", directory / "probe", source], check=True)
+    return directory
+
+
+@pytest.fixture
+def scratch(tmp_path_factory):
+    """A directory that every user may enter, unlike tmp_path."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="kennel-test-scratch-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What nobody should send: each is answered by the error that names it, and the daemon lives on."""
+
+import json
+import os
+
+import pytest
+from varlink import Closed, VarlinkError
+
+OK = {"command": ["true"]}
+
+
+@pytest.fixture(autouse=True)
+def alive(kennel):
+    pid = kennel.process.pid
+    yield
+    assert kennel.process.pid == pid and kennel.process.poll() is None
+    assert isinstance(kennel.containers(), list)
+
+
+INVALID = {
+    "unknown field": ({**OK, "nonsense": 1}, "nonsense"),
+    "unknown field in a struct": ({**OK, "limits": {"memroy": 1}}, "limits.memroy"),
+    "unknown field in an array": ({**OK, "tmpfs": [{"path": "/a"}, {"path": "/b", "x": 1}]}, "tmpfs[1].x"),
+    "wrong type": ({**OK, "name": 12}, "name"),
+    "wrong type in an array": ({"command": ["true", 1]}, "command[1]"),
+    "wrong type of an array": ({"command": "true"}, "command"),
+    "number for a boolean": ({**OK, "init": 1}, "init"),
+    "fraction for an integer": ({**OK, "limits": {"pids": 1.5}}, "limits.pids"),
+    "null in an array": ({"command": ["true", None]}, "command[1]"),
+    "missing field": ({}, "command"),
+    "missing field that is null": ({"command": None}, "command"),
+    "missing field in a struct": ({**OK, "tmpfs": [{"size": 4096}]}, "tmpfs[0].path"),
+    "negative memory": ({**OK, "limits": {"memory": -1}}, "limits.memory"),
+    "zero memory": ({**OK, "limits": {"memory": 0}}, "limits.memory"),
+    "no pids": ({**OK, "limits": {"pids": 0}}, "limits.pids"),
+    "hardly any CPU": ({**OK, "limits": {"cpuQuotaPerSecUsec": 1}}, "limits.cpuQuotaPerSecUsec"),
+    "empty argv": ({"command": []}, "command"),
+    "empty program": ({"command": [""]}, "command[0]"),
+    "too many arguments": ({"command": ["true"] * 5000}, "command"),
+    "10,000 environment entries": ({**OK, "env": [f"A{i}=1" for i in range(10000)]}, "env"),
+    "environment without =": ({**OK, "env": ["A=1", "B"]}, "env[1]"),
+    "environment without a name": ({**OK, "env": ["=1"]}, "env[0]"),
+    "name with a slash": ({**OK, "name": "a/b"}, "name"),
+    "name with dots alone": ({**OK, "name": ".."}, "name"),
+    "name that is empty": ({**OK, "name": ""}, "name"),
+    "name that is too long": ({**OK, "name": "a" * 64}, "name"),
+    "name with a newline": ({**OK, "name": "a\nb"}, "name"),
+    "hostname with a slash": ({**OK, "hostname": "a/b"}, "hostname"),
+    "hostname that is too long": ({**OK, "hostname": "a" * 65}, "hostname"),
+    "relative working directory": ({**OK, "workingDirectory": "usr"}, "workingDirectory"),
+    "working directory that leads out": ({**OK, "workingDirectory": "/proc/self/fd/3"}, "workingDirectory"),
+    "working directory with ..": ({**OK, "workingDirectory": "/usr/../../.."}, "workingDirectory"),
+    "working directory that is a file": ({**OK, "workingDirectory": "/etc/passwd"}, "workingDirectory"),
+    "working directory that is missing": ({**OK, "workingDirectory": "/no/such"}, "workingDirectory"),
+    "user with junk": ({**OK, "user": "0x0"}, "user"),
+    "user that is too large": ({**OK, "user": "65536"}, "user"),
+    "user that is unknown": ({**OK, "user": "nobody-of-this-name"}, "user"),
+    "relative volume target": ({**OK, "volumes": [{"sourcePath": "/tmp", "target": "x"}]}, "volumes[0].target"),
+    "volume on the root": ({**OK, "volumes": [{"sourcePath": "/tmp", "target": "/"}]}, "volumes[0].target"),
+    "volume target with ..": ({**OK, "volumes": [{"sourcePath": "/tmp", "target": "/a/../../b"}]}, "volumes[0].target"),
+    "volume on /proc": ({**OK, "volumes": [{"sourcePath": "/tmp", "target": "/proc"}]}, "volumes[0].target"),
+    "volume below /sys": ({**OK, "volumes": [{"sourcePath": "/tmp", "target": "/sys/fs"}]}, "volumes[0].target"),
+    "volume without a source": ({**OK, "volumes": [{"target": "/x"}]}, "volumes[0].source"),
+    "volume source that is missing": (
+        {**OK, "volumes": [{"sourcePath": "/no/such", "target": "/x"}]},
+        "volumes[0].sourcePath",
+    ),
+    "too many mounts": ({**OK, "tmpfs": [{"path": f"/m{i}"} for i in range(33)]}, "tmpfs"),
+    "tmpfs that is too small": ({**OK, "tmpfs": [{"path": "/m", "size": 1}]}, "tmpfs[0].size"),
+    "tmpfs with a silly mode": ({**OK, "tmpfs": [{"path": "/m", "mode": 99999999}]}, "tmpfs[0].mode"),
+    "capability that does not exist": ({**OK, "capAdd": ["CHOWN", "CAP_NOSUCH"]}, "capAdd[1]"),
+    "ulimit that does not exist": ({**OK, "ulimits": [{"name": "x", "soft": 1, "hard": 1}]}, "ulimits[0].name"),
+    "ulimit soft above hard": ({**OK, "ulimits": [{"name": "nofile", "soft": 9, "hard": 1}]}, "ulimits[0]"),
+    "ulimit above the daemon's": ({**OK, "ulimits": [{"name": "nofile", "soft": 1, "hard": 2**40}]}, "ulimits[0].hard"),
+    "network that does not exist": ({**OK, "network": "moon"}, "network"),
+    "image that does not exist": ({**OK, "image": "nosuch"}, "image"),
+    "image and root": ({**OK, "image": "host", "rootfsPath": "/"}, "image"),
+    "root that is a file": ({**OK, "rootfsPath": "/etc/passwd"}, "rootfsPath"),
+    "root that is missing": ({**OK, "rootfsPath": "/no/such"}, "rootfsPath"),
+    "root that is relative": ({**OK, "rootfsPath": "tmp"}, "rootfsPath"),
+    "profile with broken JSON": ({**OK, "seccompProfile": "{"}, "seccompProfile"),
+    "profile that is a list": ({**OK, "seccompProfile": "[]"}, "seccompProfile"),
+    "profile with an unknown system call": (
+        {
+            **OK,
+            "seccompProfile": json.dumps(
+                {
+                    "defaultAction": "SCMP_ACT_ERRNO",
+                    "syscalls": [{"names": ["openat", "opne"], "action": "SCMP_ACT_ALLOW"}],
+                }
+            ),
+        },
+        "seccompProfile",
+    ),
+    "profile with an unknown action": ({**OK, "seccompProfile": '{"defaultAction":"SCMP_ACT_MAYBE"}'}, "seccompProfile"),
+    "terminal of no size": ({**OK, "terminal": {"rows": 0, "columns": 80}}, "terminal.rows"),
+    "terminal of a huge size": ({**OK, "terminal": {"rows": 24, "columns": 65536}}, "terminal.columns"),
+    "descriptor that was not sent": ({**OK, "stdout": 0}, "stdout"),
+    "negative descriptor": ({**OK, "stdin": -1}, "stdin"),
+}
+
+
+@pytest.mark.parametrize("what", INVALID)
+def test_invalid_spec_names_the_field(kennel, what):
+    parameters, field = INVALID[what]
+    with kennel.connect() as c:
+        with pytest.raises(VarlinkError) as e:
+            c.call("Run", **parameters)
+        assert e.value.short == "InvalidSpec", e.value
+        assert e.value.parameters["field"].startswith(field), e.value
+        assert len(e.value.parameters["reason"]) > 8
+        assert c.call("List") == {"containers": []}, "the connection goes on and nothing is left"
+
+
+def test_unknown_system_call_is_named(kennel):
+    parameters, _ = INVALID["profile with an unknown system call"]
+    with pytest.raises(VarlinkError) as e:
+        kennel.call("Run", **parameters)
+    assert "opne" in e.value.parameters["reason"]
+
+
+def test_values_are_named(kennel):
+    for parameters, value in (({**OK, "limits": {"memory": -12345}}, "-12345"), ({**OK, "name": "a/b"}, "a/b")):
+        with pytest.raises(VarlinkError) as e:
+            kennel.call("Run", **parameters)
+        assert value in e.value.parameters["reason"]
+
+
+MALFORMED = {
+    "garbage": b"\xde\xad\xbe\xef" * 100,
+    "HTTP": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an empty message": b"",
+    "an array": b"[]",
+    "a string": b'"io.kennel.List"',
+    "no method": b'{"parameters":{}}',
+    "a method that is a number": b'{"method":1}',
+    "a method without an interface": b'{"method":"List"}',
+    "parameters that are a list": b'{"method":"io.kennel.List","parameters":[]}',
+    "more that is a string": b'{"method":"io.kennel.List","more":"yes"}',
+    "a key twice": b'{"method":"io.kennel.List","method":"io.kennel.Info"}',
+    "a parameter twice": b'{"method":"io.kennel.Wait","parameters":{"container":"a","container":"b"}}',
+    "NaN": b'{"method":"io.kennel.List","parameters":{"x":NaN}}',
+    "Infinity": b'{"method":"io.kennel.List","parameters":{"x":-Infinity}}',
+    "single quotes": b"{'method':'io.kennel.List'}",
+    "a comment": b'{"method":"io.kennel.List"}//',
+    "a trailing comma": b'{"method":"io.kennel.List",}',
+    "a leading zero": b'{"method":"io.kennel.List","parameters":{"x":012}}',
+    "a huge number": b'{"method":"io.kennel.Run","parameters":{"command":["true"],"limits":{"memory":99999999999999999999}}}',
+    "bytes after the object": b'{"method":"io.kennel.List"}{}',
+    "not UTF-8": b'{"method":"io.kennel.Wait","parameters":{"container":"\xff\xfe"}}',
+    "a lone surrogate": b'{"method":"io.kennel.Wait","parameters":{"container":"\\ud800"}}',
+    "a NUL in a string": b'{"method":"io.kennel.Run","parameters":{"command":["true\\u0000x"]}}',
+    "a control character": b'{"method":"io.kennel.Wait","parameters":{"container":"\x01"}}',
+    "depth 1,000": b'{"method":"io.kennel.List","parameters":{"x":' + b"[" * 1000 + b"]" * 1000 + b"}}",
+    "depth 1,000 of objects": b'{"a":' * 1000 + b"1" + b"}" * 1000,
+    "very many values": b'{"method":"io.kennel.List","parameters":{"x":[' + b"0," * 200000 + b"0]}}",
+    "a very long key": b'{"' + b"k" * 5000 + b'":1}',
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_malformed_messages(kennel, what):
+    with kennel.connect() as c:
+        with pytest.raises(VarlinkError) as e:
+            c.send_bytes(MALFORMED[what] + b"\0")
+            c.receive()
+        expected = {"MalformedMessage", "InvalidSpec", "InterfaceNotFound", "InvalidParameter"}
+        assert e.value.short in expected, e.value
+        if e.value.short == "MalformedMessage":
+            assert e.value.parameters["reason"]
+            with pytest.raises((Closed, ConnectionError)):
+                c.call("List")
+
+
+def test_20_mib_in_one_message(kennel):
+    with kennel.connect() as c, pytest.raises((VarlinkError, Closed, ConnectionError)) as e:
+        for _ in range(20):
+            c.send_bytes(b"x" * 2**20)
+        c.send_bytes(b"\0")
+        c.receive()
+    if e.type is VarlinkError:
+        assert e.value.short == "MalformedMessage"
+
+
+def test_20_mib_answer_when_it_is_read(kennel):
+    """A peer that stops at the bound and listens is told which bound it was."""
+    with kennel.connect() as c, pytest.raises(VarlinkError) as e:
+        c.send_bytes(b'{"method":"' + b"x" * (2**20 + 16))
+        c.receive()
+    assert e.value.short == "MalformedMessage"
+
+
+def test_more_descriptors_than_named(kennel):
+    r, w = os.pipe()
+    for fds in ([r, w], [r] * 20):
+        with kennel.connect() as c, pytest.raises(VarlinkError) as e:
+            c.call("Run", fds, **OK, stdin=0)
+        assert e.value.short in ("InvalidSpec", "MalformedMessage")
+    with kennel.connect() as c, pytest.raises(VarlinkError):
+        c.call("List", [r])
+    for fd in (r, w):
+        os.close(fd)
+
+
+def test_more_descriptors_than_any_message_may_bring(kennel):
+    r, w = os.pipe()
+    with kennel.connect() as c, pytest.raises((VarlinkError, Closed, ConnectionError)):
+        c.call("Run", [r] * 200, **OK, stdin=0)
+    for fd in (r, w):
+        os.close(fd)
+
+
+def test_one_descriptor_named_twice(kennel):
+    r, w = os.pipe()
+    with kennel.connect() as c, pytest.raises(VarlinkError) as e:
+        c.call("Run", [w], **OK, stdout=0, stderr=0)
+    assert e.value.short == "InvalidSpec" and e.value.parameters["field"] in ("stdout", "stderr")
+    for fd in (r, w):
+        os.close(fd)
+
+
+def test_descriptors_of_the_wrong_kind(kennel):
+    r, w = os.pipe()
+    directory = os.open("/tmp", os.O_RDONLY)
+    file = os.open("/etc/passwd", os.O_RDONLY)
+    for fd, parameters, field in (
+        (r, {"rootfs": 0}, "rootfs"),
+        (file, {"rootfs": 0}, "rootfs"),
+        (r, {"volumes": [{"source": 0, "target": "/x"}]}, "volumes[0].source"),
+    ):
+        with kennel.connect() as c, pytest.raises(VarlinkError) as e:
+            c.call("Run", [fd], **OK, **parameters)
+        assert e.value.short == "InvalidSpec" and e.value.parameters["field"] == field, e.value
+    for fd in (r, w, directory, file):
+        os.close(fd)
+
+
+def test_two_containers_of_one_name(kennel):
+    kennel.start_container("--name", "same")
+    with pytest.raises(VarlinkError) as e:
+        kennel.call("Run", **OK, name="same")
+    assert (e.value.short, e.value.parameters) == ("ContainerExists", {"name": "same"})
+
+
+@pytest.mark.parametrize(
+    "method,parameters,field",
+    [
+        ("Stats", {"intervalUsec": 1}, "intervalUsec"),
+        ("Stats", {"intervalUsec": -1}, "intervalUsec"),
+        ("Kill", {"signal": "NOSUCH"}, "signal"),
+        ("Kill", {"signal": "0"}, "signal"),
+        ("Kill", {"signal": "999"}, "signal"),
+        ("Kill", {"pid": -1}, "pid"),
+        ("Kill", {"pid": 0}, "pid"),
+        ("Kill", {"pid": 1, "hostPid": 1}, "hostPid"),
+        ("Stop", {"timeoutUsec": -1}, "timeoutUsec"),
+        ("Exec", {"command": []}, "command"),
+        ("Exec", {"command": ["x"], "workingDirectory": "x"}, "workingDirectory"),
+        ("Exec", {"command": ["true"], "user": "1junk"}, "user"),
+    ],
+)
+def test_other_methods(kennel, method, parameters, field):
+    container = kennel.start_container()
+    if method != "Stats":
+        parameters = {"container": container, **parameters}
+    with pytest.raises(VarlinkError) as e:
+        kennel.call(method, **parameters)
+    assert e.value.short == "InvalidSpec" and e.value.parameters["field"] in (field, "pid"), e.value
+
+
+@pytest.mark.parametrize("method", ["Inspect", "Processes", "Wait", "Kill", "Stop", "Pause", "Resume", "Detach", "Remove", "Verify"])
+def test_no_such_container(kennel, method):
+    for name in ("nothing-here", "f" * 32, "../../etc", "a\nb", "\u202e"):
+        with pytest.raises(VarlinkError) as e:
+            kennel.call(method, container=name)
+        assert e.value.short in ("NoSuchContainer", "InvalidSpec"), e.value
+
+
+def test_the_client_names_what_was_wrong(kennel):
+    for flags, words in (
+        (("-m", "12x"), ("-m", "12x")),
+        (("--cpus", "none"), ("cpus", "none")),
+        (("--pids-limit", "-5"), ("-5",)),
+        (("--name", "a/b"), ("name", "a/b")),
+        (("--cap-add", "NOSUCH"), ("NOSUCH",)),
+        (("-v", "/tmp"), ("/tmp",)),
+        (("--security-opt", "seccomp=/etc/passwd"), ("seccomp",)),
+        (("--ulimit", "nofile"), ("nofile",)),
+        (("--no-such-flag",), ("--no-such-flag",)),
+    ):
+        result = kennel.run(*flags, "--", "true")
+        assert result.code == 125, (flags, result)
+        assert all(word in result.stderr for word in words), (flags, result)
