@@ -291,6 +291,10 @@ static int open_v2(CgroupHierarchies *h, const CgroupMounts *mounts, const char 
     const CgroupMount *m = choose_mount(mounts, true, NULL, &mount_fd);
     if (!m)
         return error_failed(reterr, ENODEV, "cgroup", "No cgroup2 file system is mounted; Kennel cannot work without");
+    h->shared_fd = path_open_at(mount_fd, "cgroup.procs", O_RDWR | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+    if (h->shared_fd < 0)
+        return error_failed(reterr, -h->shared_fd, "cgroup", "Cannot open cgroup.procs of %s: %s", m->point,
+                            strerror(-h->shared_fd));
     _cleanup_free_ char *own = NULL, *path = NULL;
     int r = read_own_path(&own);
     if (r < 0)
@@ -321,7 +325,7 @@ int cgroup_hierarchies_open_at(const char *subtree, CgroupHierarchies **ret, Err
     _cleanup_(cgroup_hierarchies_closep) CgroupHierarchies *h = calloc(1, sizeof(CgroupHierarchies));
     if (!h)
         return error_failed(reterr, ENOMEM, "cgroup", "Out of memory");
-    h->unified.fd = h->unified.parent_fd = -EBADF;
+    h->unified.fd = h->unified.parent_fd = h->shared_fd = -EBADF;
     for (size_t i = 0; i < CGROUP_V1_MAX; i++)
         h->v1[i].subtree.fd = h->v1[i].subtree.parent_fd = -EBADF;
     h->is_unified = true;
@@ -357,6 +361,7 @@ CgroupHierarchies *cgroup_hierarchies_close(CgroupHierarchies *h) {
     }
     subtree_remove(&h->unified);
     subtree_close(&h->unified);
+    (void) fd_close(h->shared_fd);
     free(h);
     return NULL;
 }
@@ -379,4 +384,8 @@ const char *cgroup_hierarchies_root(const CgroupHierarchies *h) {
 
 int cgroup_hierarchies_root_fd(const CgroupHierarchies *h) {
     return h->unified.fd;
+}
+
+int cgroup_hierarchies_shared_fd(const CgroupHierarchies *h) {
+    return h->shared_fd;
 }

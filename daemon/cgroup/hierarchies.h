@@ -44,5 +44,10 @@ const char *cgroup_controller_name(CgroupController c); /* "cpu", "memory", ... 
 const char *cgroup_hierarchies_missing(const CgroupHierarchies *h, CgroupController c);
 /* The subtree's path as /proc/PID/cgroup would show it: "/kennel", "/system.slice/kennel.service/containers". */
 const char *cgroup_hierarchies_root(const CgroupHierarchies *h);
+/*
+ * A file that every daemon of this host has in common, whatever its subtree and directories: cgroup.procs at the top of
+ * cgroup2, which root alone can open. Daemons agree on what is whose by open file description locks on its bytes.
+ */
+int cgroup_hierarchies_shared_fd(const CgroupHierarchies *h);
 /* The subtree's directory on cgroup2: device programs are attached here, and hold for every container. */
 int cgroup_hierarchies_root_fd(const CgroupHierarchies *h);

@@ -41,6 +41,7 @@ typedef struct CgroupV1Hierarchy {
 
 struct CgroupHierarchies {
     CgroupSubtree unified;
+    int shared_fd; /* see cgroup_hierarchies_shared_fd() */
     CgroupV1Hierarchy v1[CGROUP_V1_MAX];
     size_t n_v1;
     CgroupVersion versions[_CGROUP_CONTROLLER_MAX];

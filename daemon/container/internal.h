@@ -112,7 +112,8 @@ struct ContainerRegistry {
     ContainerEvents *events;
     ContainerLogThread *log_thread;
     Container *first, *last;
-    uint32_t next_range;
+    uint8_t *ranges;     /* a bit for each range of the pool: taken, by whomever */
+    uint32_t next_range; /* where to look first */
     ContainerJob *jobs; /* every job whose completion has not been called */
     pthread_mutex_t mutex;
     pthread_cond_t idle;
@@ -176,4 +177,13 @@ void container_execs_free(Container *c);
 /* registry.c */
 bool registry_id_is_valid(const char *id);
 int registry_check_quota(ContainerRegistry *r, uid_t owner, bool new_container, Error *reterr);
-int registry_allocate_range(ContainerRegistry *r, uint32_t *ret);
+bool container_is_over(const Container *c);
+
+/* ranges.c: which container has which 65,536 host ids. -ENOSPC: all are taken. */
+int ranges_init(ContainerRegistry *r, Error *reterr);
+void ranges_done(ContainerRegistry *r);
+int ranges_take(ContainerRegistry *r, uint32_t *ret_base);
+/* For a container of an earlier daemon, which has had it all along. -EAGAIN: another daemon has it too. */
+int ranges_take_again(ContainerRegistry *r, uint32_t base);
+void ranges_give_back(ContainerRegistry *r, uint32_t base);
+void container_release_range(Container *c);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * All containers of the daemon: who may see which, how many one may have, which ids are taken.
+ * All containers of the daemon: who may see which, and how many one may have.
  *
- * Quotas and ranges of ids are not counted anywhere: they are read off the list of containers whenever somebody asks,
- * so that they cannot drift. A range stays taken until the container's cgroup and writable layer are gone.
+ * Quotas are not counted anywhere: they are read off the list of containers whenever somebody asks, so that they cannot
+ * drift.
  */
 
 #include "container/internal.h"
@@ -48,6 +48,8 @@ int container_registry_new(const ContainerEnvironment *environment, ContainerReg
     (void) pthread_mutex_init(&r->mutex, NULL); /* these cannot fail with default attributes */
     (void) pthread_cond_init(&r->idle, NULL);
     int k = registry_open(r, reterr);
+    if (k >= 0)
+        k = ranges_init(r, reterr);
     if (k < 0)
         return k;
     *ret = TAKE_PTR(r);
@@ -84,6 +86,7 @@ ContainerRegistry *container_registry_free(ContainerRegistry *r) {
     }
     (void) container_log_thread_free(r->log_thread);
     (void) container_events_free(r->events);
+    ranges_done(r);
     (void) fd_close(r->state_fd);
     (void) fd_close(r->data_fd);
     (void) pthread_cond_destroy(&r->idle);
@@ -99,10 +102,15 @@ const ContainerEnvironment *container_registry_environment(const ContainerRegist
     return &r->environment;
 }
 
+/* With --rm an exit is the end: what is still being cleared away is nobody's business, unless it cannot be. */
+bool container_is_over(const Container *c) {
+    return c->gone || (c->spec->remove && c->state == CONTAINER_EXITED && !c->retry_source);
+}
+
 size_t container_registry_count(const ContainerRegistry *r, size_t *ret_running) {
     size_t n = 0, running = 0;
     for (const Container *c = r->first; c; c = c->next) {
-        n += !c->gone;
+        n += !container_is_over(c);
         running += !c->gone && (c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED);
     }
     if (ret_running)
@@ -112,7 +120,7 @@ size_t container_registry_count(const ContainerRegistry *r, size_t *ret_running)
 
 Container *container_next(ContainerRegistry *r, Container *previous) {
     Container *c = previous ? previous->next : r->first;
-    while (c && c->gone)
+    while (c && container_is_over(c))
         c = c->next;
     return c;
 }
@@ -197,38 +205,4 @@ int registry_check_quota(ContainerRegistry *r, uid_t owner, bool new_container, 
         return error_set(reterr, ERROR_QUOTA_EXCEEDED, EDQUOT, "starts",
                          "%u of your programs are being started already; try again", e->starts_max_per_uid);
     return 0;
-}
-
-static void mark_range(const ContainerRegistry *r, uint8_t *bitmap, uint32_t base) {
-    const ContainerEnvironment *e = &r->environment;
-    for (uint64_t id = base; id < (uint64_t) base + SANDBOX_ID_COUNT; id += SANDBOX_ID_COUNT - 1U) {
-        if (id < e->id_base)
-            continue;
-        uint64_t i = (id - e->id_base) / SANDBOX_ID_COUNT;
-        if (i < e->id_ranges)
-            bitmap[i / 8] |= (uint8_t) (1U << (i % 8));
-    }
-}
-
-/*
- * A range that nobody holds; the one that was given back last comes last. The pool may be another than the one that a
- * recovered container's range came from, so a range of old counts for every new one that it touches.
- */
-int registry_allocate_range(ContainerRegistry *r, uint32_t *ret) {
-    uint32_t n = r->environment.id_ranges;
-    _cleanup_free_ uint8_t *bitmap = calloc((size_t) n / 8 + 1, 1);
-    if (!bitmap)
-        return -ENOMEM;
-    for (const Container *c = r->first; c; c = c->next)
-        if (c->holds_range)
-            mark_range(r, bitmap, c->spec->sandbox.id_base);
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t i = (r->next_range + k) % n;
-        if (bitmap[i / 8] & (1U << (i % 8)))
-            continue;
-        r->next_range = (i + 1) % n;
-        *ret = r->environment.id_base + i * SANDBOX_ID_COUNT;
-        return 0;
-    }
-    return -ENOSPC;
 }

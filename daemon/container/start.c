@@ -324,7 +324,7 @@ static bool id_is_used(ContainerRegistry *r, const char *id) {
 
 static bool name_is_used(ContainerRegistry *r, uid_t owner, const char *name) {
     for (const Container *c = r->first; c; c = c->next)
-        if (!c->gone && c->spec->owner == owner && strcmp(container_name(c), name) == 0)
+        if (!container_is_over(c) && c->spec->owner == owner && strcmp(container_name(c), name) == 0)
             return true;
     return false;
 }
@@ -385,13 +385,18 @@ static int container_register(ContainerRegistry *r, ContainerSpec *consume_spec,
         k = spec_complete(spec, id);
     if (k < 0)
         return error_failed(reterr, -k, "start", "the container cannot be registered: %s", strerror(-k));
-    k = registry_allocate_range(r, &spec->sandbox.id_base);
+    k = ranges_take(r, &spec->sandbox.id_base);
     if (k == -ENOSPC)
         return error_set(reterr, ERROR_QUOTA_EXCEEDED, ENOSPC, "ids", "every range of user ids is in use");
-    if (k >= 0)
-        k = container_new(r, id, TAKE_PTR(spec), ret);
     if (k < 0)
+        return error_failed(reterr, -k, "start", "no range of user ids can be had: %s", strerror(-k));
+    uint32_t base = spec->sandbox.id_base;
+    k = container_new(r, id, TAKE_PTR(spec), ret);
+    if (k < 0) {
+        ranges_give_back(r, base);
         return error_failed(reterr, -k, "start", "the container cannot be registered: %s", strerror(-k));
+    }
+    (*ret)->holds_range = true;
     return 0;
 }
 
@@ -406,10 +411,11 @@ int container_start(ContainerRegistry *r, ContainerSpec *consume_spec, Container
     if (k < 0)
         return k;
     c->created_usec = now_usec();
-    c->starting = c->holds_range = true;
+    c->starting = true;
     container_link(c);
     k = start_submit(c, reterr);
     if (k < 0) {
+        container_release_range(c);
         container_unlink(c);
         return k;
     }

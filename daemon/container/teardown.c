@@ -126,7 +126,7 @@ static void cleanup_done(ContainerJob *j) {
     c->group = TAKE_PTR(k->work.group);
     c->dirty = k->work.layer;
     if (!c->group && !c->dirty)
-        c->holds_range = false;
+        container_release_range(c);
     if (k->work.error.kind != ERROR_NONE) {
         log_warning("%s", k->work.error.message);
         if (c->failed)
@@ -248,7 +248,7 @@ void container_fail(Container *c, const Error *error, CgroupGroup *consume_group
               container_name(c), error->message);
     if (c->group || c->dirty)
         return; /* told when the attempt that container_settle() begins is over */
-    c->holds_range = false;
+    container_release_range(c);
     tell_gone(c);
     tell_waiters(c, NULL);
     container_unlink(c);

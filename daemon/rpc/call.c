@@ -14,7 +14,6 @@
 #include "rpc/render.h"
 #include "util/log.h"
 
-#include <assert.h>
 
 /* A stream fills the queue up to here and waits until it has drained: the socket's own buffer keeps the peer busy. */
 #define CALL_QUEUE_LOW (64U * 1024U)
@@ -129,6 +128,8 @@ Call *call_ticket_redeem(CallTicket *t) {
     return c;
 }
 
+/* In the tests' sanitized build a wrong reply ends the daemon; in any other it is said, and sent: a bug in what is shown
+ * must not take the containers' daemon down. */
 static void check_reply(const Call *c, json_object *parameters) {
 #ifndef NDEBUG
     Error error = ERROR_INIT;
@@ -136,9 +137,11 @@ static void check_reply(const Call *c, json_object *parameters) {
     json_object *o = parameters ? parameters : empty;
     if (!o || interface_check(c->interface->out, o, &error) >= 0)
         return;
-    log_error("A reply to %s is not what the interface promises: %s %s", c->interface->name, error.subject,
-              error.message);
-    assert(!"reply against the interface");
+    log_limited(LOG_ERR, "A reply to %s is not what the interface promises: %s %s", c->interface->name, error.subject,
+                error.message);
+#ifdef __SANITIZE_ADDRESS__
+    abort();
+#endif
 #endif
 }
 

@@ -51,14 +51,14 @@ static void test_defaults(void **state) {
 
 static void test_values(void **state) {
     Config c = parse_ok("# a comment\n"
-                        "id-base=200000\n"
+                        "id-base=262144\n"
                         "  id-ranges\t= 2 # two\r\n"
                         "\n"
                         "tenant-group = box_users-1\n"
                         "tenant-containers-max = 0\n"
                         "starts-max = 1\n"
                         "log-max-bytes = 3G");
-    assert_int_equal(c.id_base, 200000);
+    assert_int_equal(c.id_base, 262144);
     assert_int_equal(c.id_ranges, 2);
     assert_string_equal(c.tenant_group, "box_users-1");
     assert_int_equal(c.tenant_containers_max, 0);
@@ -105,9 +105,10 @@ static void test_ids(void **state) {
     parse_fails("id-ranges = 0\n", "f:1", "1 to 65534");
     parse_fails("id-base = 4294901760\n", "f:1", "4294901760");
     /* each is right, but not both together */
-    parse_fails("id-base = 4000000000\nid-ranges = 60000\n", "id-base 4000000000", "id-ranges 60000");
+    parse_fails("id-base = 3999989760\nid-ranges = 60000\n", "id-base 3999989760", "id-ranges 60000");
     (void) parse_ok("id-base = 65536\nid-ranges = 65534\n");
-    parse_fails("id-base = 65537\nid-ranges = 65534\n", "65537", "beyond");
+    parse_fails("id-base = 131072\nid-ranges = 65534\n", "131072", "beyond");
+    parse_fails("id-base = 65537\n", "65537", "multiple");
 }
 
 static void test_group(void **state) {
