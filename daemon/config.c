@@ -160,8 +160,8 @@ int config_parse(const char *text, size_t size, const char *file, Config *ret, E
     }
     if (c.id_base % SANDBOX_ID_COUNT != 0)
         return error_failed(reterr, EINVAL, "config",
-                            "%s: id-base %u is no multiple of %u, so that two daemons could share part of a range", file,
-                            c.id_base, SANDBOX_ID_COUNT);
+                            "%s: id-base %u is no multiple of %u, so that two daemons could share part of a range",
+                            file, c.id_base, SANDBOX_ID_COUNT);
     if (c.id_base + (uint64_t) c.id_ranges * SANDBOX_ID_COUNT > ID_END_MAX)
         return error_failed(reterr, EINVAL, "config",
                             "%s: id-base %u and id-ranges %u lead beyond the last user id that can be given, %llu",

@@ -51,7 +51,7 @@ typedef struct InterfaceError {
 
 typedef struct Interface {
     const char *name;
-    const char *description; /* the whole text of the file */
+    const char *description;        /* the whole text of the file */
     const InterfaceMethod *methods; /* ends with a NULL name */
     const InterfaceError *errors;   /* ends with a NULL name */
 } Interface;

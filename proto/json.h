@@ -22,9 +22,9 @@ typedef struct JsonBounds {
     size_t key_max;
 } JsonBounds;
 
-#define JSON_BOUNDS_CALL ((JsonBounds) { KENNEL_DEPTH_MAX, KENNEL_VALUES_MAX, KENNEL_KEY_MAX })
+#define JSON_BOUNDS_CALL ((JsonBounds){ KENNEL_DEPTH_MAX, KENNEL_VALUES_MAX, KENNEL_KEY_MAX })
 /* for files that root wrote and replies of the daemon */
-#define JSON_BOUNDS_TRUSTED ((JsonBounds) { KENNEL_DEPTH_MAX, 16U * 1024U * 1024U, KENNEL_KEY_MAX })
+#define JSON_BOUNDS_TRUSTED ((JsonBounds){ KENNEL_DEPTH_MAX, 16U * 1024U * 1024U, KENNEL_KEY_MAX })
 
 /*
  * Reads exactly one JSON value from BYTES. On success *ret is a new reference (NULL stands for the value null).

@@ -9,8 +9,8 @@
 #include "proto/json.h"
 
 typedef struct MessageCall {
-    char *interface; /* "io.kennel" */
-    char *method;    /* "Run" */
+    char *interface;         /* "io.kennel" */
+    char *method;            /* "Run" */
     json_object *parameters; /* an object, never NULL */
     bool more, oneway;
 } MessageCall;
@@ -22,7 +22,7 @@ DEFINE_CLEANUP(MessageCall, message_call_free)
 int message_call_parse(const char *bytes, size_t size, MessageCall **ret, Error *reterr);
 
 typedef struct MessageReply {
-    char *error; /* fully qualified, NULL for success */
+    char *error;             /* fully qualified, NULL for success */
     json_object *parameters; /* an object, never NULL */
     bool continues;
 } MessageReply;
@@ -33,6 +33,7 @@ DEFINE_CLEANUP(MessageReply, message_reply_free)
 int message_reply_parse(const char *bytes, size_t size, MessageReply **ret, Error *reterr);
 
 /* Queue a call or a reply. METHOD and ERROR are fully qualified. PARAMETERS may be NULL; the caller keeps its reference. */
-int message_queue_call(Framing *f, const char *method, json_object *parameters, bool more, const int *with_fds, size_t n_fds);
+int message_queue_call(Framing *f, const char *method, json_object *parameters, bool more, const int *with_fds,
+                       size_t n_fds);
 int message_queue_reply(Framing *f, json_object *parameters, bool continues, const int *with_fds, size_t n_fds);
 int message_queue_error(Framing *f, const char *error, json_object *parameters);

@@ -29,11 +29,11 @@ int cgroup_group_attach(CgroupGroup *g, pid_t pid, Error *reterr);
 /* Is PID in this group on every hierarchy in use? 1, 0, -ESRCH. REASON (may be NULL) names the first that differs. */
 int cgroup_group_holds(CgroupGroup *g, pid_t pid, Error *reason);
 
-int cgroup_group_kill(CgroupGroup *g);               /* cgroup.kill: every process, also one forked meanwhile */
+int cgroup_group_kill(CgroupGroup *g); /* cgroup.kill: every process, also one forked meanwhile */
 /* Freezes or thaws and waits until cgroup.events says so; -ETIMEDOUT after TIMEOUT_USEC. May block: a worker's job. */
 int cgroup_group_freeze(CgroupGroup *g, bool freeze, uint64_t timeout_usec);
-int cgroup_group_is_frozen(CgroupGroup *g);          /* 1, 0 or -errno */
-int cgroup_group_is_populated(CgroupGroup *g);       /* 1, 0 or -errno */
+int cgroup_group_is_frozen(CgroupGroup *g);    /* 1, 0 or -errno */
+int cgroup_group_is_populated(CgroupGroup *g); /* 1, 0 or -errno */
 /* All pids (host's), terminated by 0, to be freed. */
 int cgroup_group_pids(CgroupGroup *g, pid_t **ret, size_t *ret_n);
 

@@ -17,10 +17,10 @@
 #include "kennel/error.h"
 
 typedef enum CgroupController {
-    CGROUP_CPU,    /* v1: cpu, and cpuacct for usage */
+    CGROUP_CPU, /* v1: cpu, and cpuacct for usage */
     CGROUP_MEMORY,
     CGROUP_PIDS,
-    CGROUP_IO,     /* v1: blkio */
+    CGROUP_IO, /* v1: blkio */
     CGROUP_CPUSET,
     _CGROUP_CONTROLLER_MAX,
 } CgroupController;

@@ -10,10 +10,10 @@
 
 #define CGROUP_LIMIT_NONE UINT64_MAX
 
-#define CGROUP_MEMORY_MIN (4ULL * 1024 * 1024)
+#define CGROUP_MEMORY_MIN    (4ULL * 1024 * 1024)
 #define CGROUP_CPU_QUOTA_MIN 10000ULL /* 1 % of a CPU, the kernel's own least at a period of 100 ms */
-#define CGROUP_PIDS_MIN 1ULL
-#define CGROUP_PIDS_DEFAULT 1024ULL
+#define CGROUP_PIDS_MIN      1ULL
+#define CGROUP_PIDS_DEFAULT  1024ULL
 
 /* Each value is CGROUP_LIMIT_NONE where there is no limit. */
 typedef struct CgroupLimits {
@@ -22,7 +22,7 @@ typedef struct CgroupLimits {
     uint64_t pids;                   /* tasks */
 } CgroupLimits;
 
-#define CGROUP_LIMITS_INIT ((CgroupLimits) { CGROUP_LIMIT_NONE, CGROUP_LIMIT_NONE, CGROUP_PIDS_DEFAULT })
+#define CGROUP_LIMITS_INIT ((CgroupLimits){ CGROUP_LIMIT_NONE, CGROUP_LIMIT_NONE, CGROUP_PIDS_DEFAULT })
 
 typedef struct CgroupGroup CgroupGroup;
 

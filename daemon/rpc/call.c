@@ -14,7 +14,6 @@
 #include "rpc/render.h"
 #include "util/log.h"
 
-
 /* A stream fills the queue up to here and waits until it has drained: the socket's own buffer keeps the peer busy. */
 #define CALL_QUEUE_LOW (64U * 1024U)
 

@@ -5,11 +5,12 @@
  * it is and leads to connection_advance(), the one function that decides what is next. It is never called from within a
  * call's handler, so a connection is never freed under one: there, connection_kick() has it called by the loop.
  *
- *   reading       goes on while fewer than KENNEL_PIPELINE_MAX complete messages wait; beyond, the kernel's buffer
- * fills up and the peer's send waits calling       one call at a time; the next begins when the last has had its last
- * reply and little of it is left half a message may stay so for KENNEL_HALF_MESSAGE_USEC replies       wait as long as
- * the peer reads some now and then; one that reads nothing is dropped after the same time, but for streams, which a
- * pager may well hold up: for these the bytes queued are bounded
+ *   reading  goes on while fewer than KENNEL_PIPELINE_MAX complete messages wait; beyond, the kernel's buffer fills up
+ *            and the peer's send waits
+ *   calling  one call at a time; the next begins when the last has had its last reply and little of it is left
+ *   half a message  may stay so for KENNEL_HALF_MESSAGE_USEC
+ *   replies  wait as long as the peer reads some now and then; one that reads nothing is dropped after the same time,
+ *            but for streams, which a pager may well hold up: for these the bytes queued are bounded
  *
  * The peer's end of file: calls that came before are served, but for those with `more`, which it cancels. When the peer
  * has hung up altogether nobody reads replies: calls that came still take effect, nothing is waited for.

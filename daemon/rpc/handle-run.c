@@ -53,8 +53,43 @@ static void run_started(Call *call, Container *c) {
         (void) call_continue(call, reply, &terminal_fd, terminal_fd >= 0 ? 1 : 0);
 }
 
+/* The last reply of a call whose container goes with it. */
+typedef struct RunRemoval {
+    CallTicket *ticket;
+    json_object *reply;
+} RunRemoval;
+
+/* Removed, or, as the log says, not yet: the caller is told of the exit either way. */
+static void run_removed(void *userdata, const Error *error) {
+    _cleanup_free_ RunRemoval *removal = userdata;
+    _cleanup_json_ json_object *reply = removal->reply;
+    Call *call = call_ticket_redeem(removal->ticket);
+    if (call)
+        (void) call_reply(call, TAKE_PTR(reply), false);
+}
+
+/* With `remove`, the end of the call means that nothing is left. */
+static void run_exited(RunState *s, Container *c) {
+    Call *call = s->call;
+    json_object *reply = run_reply(c, false);
+    RunRemoval *removal = reply && container_spec(c)->remove ? malloc(sizeof(RunRemoval)) : NULL;
+    if (!removal) {
+        (void) call_reply(call, reply, false);
+        return;
+    }
+    container_unwatch(&s->watch);
+    *removal = (RunRemoval){ call_ticket(call), reply };
+    if (removal->ticket && container_remove(c, false, run_removed, removal, NULL) >= 0)
+        return;
+    if (removal->ticket)
+        (void) call_ticket_redeem(removal->ticket);
+    free(removal);
+    (void) call_reply(call, reply, false);
+}
+
 static void run_notice(ContainerWatch *w, Container *c, ContainerNotice notice, const Error *error) {
-    Call *call = ((RunState *) w)->call;
+    RunState *s = (RunState *) w;
+    Call *call = s->call;
     switch (notice) {
     case CONTAINER_NOTICE_STARTED:
         run_started(call, c);
@@ -63,6 +98,8 @@ static void run_notice(ContainerWatch *w, Container *c, ContainerNotice notice, 
         call_fail(call, error);
         break;
     case CONTAINER_NOTICE_EXITED:
+        run_exited(s, c);
+        break;
     case CONTAINER_NOTICE_DETACHED:
     case CONTAINER_NOTICE_REMOVED:
         (void) call_reply(call, run_reply(c, false), false);

@@ -29,7 +29,7 @@ typedef struct Attest {
 
 static SandboxCheck *add(Attest *a, const char *control) {
     SandboxCheck *c = &a->checks[a->n < SANDBOX_CHECKS_MAX - 1 ? a->n++ : a->n];
-    *c = (SandboxCheck) { .control = control };
+    *c = (SandboxCheck){ .control = control };
     return c;
 }
 
@@ -123,8 +123,8 @@ static int namespace_inode(int dir_fd, const char *name, uint64_t *ret) {
 /* Its own, that is: not the one that this daemon is in. */
 static void check_namespaces(Attest *a) {
     static const char *const names[][2] = {
-        { "ns/user", "userNamespace" }, { "ns/pid", "pidNamespace" }, { "ns/mnt", "mountNamespace" },
-        { "ns/ipc", "ipcNamespace" },   { "ns/uts", "utsNamespace" }, { "ns/cgroup", "cgroupNamespace" },
+        { "ns/user", "userNamespace" }, { "ns/pid", "pidNamespace" },     { "ns/mnt", "mountNamespace" },
+        { "ns/ipc", "ipcNamespace" },   { "ns/uts", "utsNamespace" },     { "ns/cgroup", "cgroupNamespace" },
         { "ns/time", "timeNamespace" }, { "ns/net", "networkNamespace" },
     };
     _cleanup_fd_ int self = openat(a->host->proc_fd, "self", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -37,8 +37,8 @@
 #endif
 
 #define EXIT_CANNOT_RUN 126
-#define EXIT_NOT_FOUND 127
-#define KEEP_MAX 8U
+#define EXIT_NOT_FOUND  127
+#define KEEP_MAX        8U
 
 static _Noreturn void die(const ChildPlan *p, SandboxStage stage, int code, const Report *detail) {
     Report r = { .kind = REPORT_FAILURE, .stage = stage, .code = code };
@@ -91,11 +91,7 @@ static int close_all_but(int *keep, size_t n) {
 
 /* First of all: fds of the daemon, of other containers, of spawns that go on in other threads. */
 static void close_inherited(const ChildPlan *p) {
-    int keep[KEEP_MAX] = { p->socket,
-                           p->init_fd,
-                           p->join_pidfd,
-                           p->program->stdio[0],
-                           p->program->stdio[1],
+    int keep[KEEP_MAX] = { p->socket,           p->init_fd, p->join_pidfd, p->program->stdio[0], p->program->stdio[1],
                            p->program->stdio[2] };
     check_errno(p, STAGE_FDS, close_all_but(keep, 6));
 }
@@ -149,8 +145,9 @@ static void enter_new(const ChildPlan *p) {
 static void enter_existing(const ChildPlan *p) {
     wait_for_parent(p, NULL, 0);
     /* The parent entered the pid namespace for us before the clone: that one counts for children only. */
-    check(p, STAGE_JOIN, setns(p->join_pidfd, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
-                                                  CLONE_NEWCGROUP | CLONE_NEWTIME));
+    check(p, STAGE_JOIN,
+          setns(p->join_pidfd, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS |
+                                   CLONE_NEWCGROUP | CLONE_NEWTIME));
     become_inner_root(p, STAGE_JOIN);
     check(p, STAGE_JOIN, chdir("/"));
 }

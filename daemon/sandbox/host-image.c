@@ -22,7 +22,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#define COPY_FILE_MAX (4U * 1024U * 1024U)
+#define COPY_FILE_MAX  (4U * 1024U * 1024U)
 #define COPY_DEPTH_MAX 4U
 
 typedef struct MadeFile {
@@ -41,7 +41,8 @@ static const MadeFile made_files[] = {
     { "etc/group", "root:x:0:\ndaemon:x:1:\nbin:x:2:\nadm:x:4:\ntty:x:5:\nmail:x:8:\nwww-data:x:33:\n"
                    "utmp:x:43:\nstaff:x:50:\nusers:x:100:\nuser:x:1000:\nnogroup:x:65534:\n" },
     { "etc/hosts", "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" },
-    { "etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n" },
+    { "etc/nsswitch.conf",
+      "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n" },
     { "etc/resolv.conf", "" },
     { "etc/shells", "/bin/sh\n/bin/bash\n" },
     { "etc/fstab", "" },
@@ -51,15 +52,16 @@ static const MadeFile made_files[] = {
 
 /* Copied from the host where they exist: files, links, and directories of them. */
 static const char *const copied[] = {
-    "etc/ld.so.cache", "etc/ld.so.conf",  "etc/ld.so.conf.d", "etc/alternatives", "etc/bash.bashrc", "etc/profile",
-    "etc/profile.d",   "etc/inputrc",     "etc/localtime",    "etc/timezone",     "etc/mime.types",  "etc/services",
-    "etc/protocols",   "etc/terminfo",    "etc/ssl/certs",    "etc/ssl/openssl.cnf", "etc/os-release", "etc/debian_version",
-    "etc/skel",        "etc/java-17-openjdk", "etc/python3", "etc/python3.11", "etc/python3.13", "etc/perl",
+    "etc/ld.so.cache",     "etc/ld.so.conf", "etc/ld.so.conf.d",   "etc/alternatives", "etc/bash.bashrc",
+    "etc/profile",         "etc/profile.d",  "etc/inputrc",        "etc/localtime",    "etc/timezone",
+    "etc/mime.types",      "etc/services",   "etc/protocols",      "etc/terminfo",     "etc/ssl/certs",
+    "etc/ssl/openssl.cnf", "etc/os-release", "etc/debian_version", "etc/skel",         "etc/java-17-openjdk",
+    "etc/python3",         "etc/python3.11", "etc/python3.13",     "etc/perl",
 };
 
 static const char *const directories[] = {
-    "dev", "etc/ssl", "home/user", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp", "usr",
-    "var/cache", "var/lib", "var/log", "var/mail", "var/spool", "var/tmp", "var/www",
+    "dev", "etc/ssl", "home/user", "mnt",     "opt",     "proc",     "root",      "run",     "srv",     "sys",
+    "tmp", "usr",     "var/cache", "var/lib", "var/log", "var/mail", "var/spool", "var/tmp", "var/www",
 };
 
 static const char *const merged[] = { "bin", "sbin", "lib", "lib32", "lib64", "libx32" };

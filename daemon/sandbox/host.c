@@ -84,7 +84,7 @@ int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr) {
     _cleanup_(sandbox_host_freep) SandboxHost *h = calloc(1, sizeof(*h));
     if (!h)
         return error_failed(reterr, ENOMEM, "start", "out of memory");
-    *h = (SandboxHost) { -EBADF, -EBADF, -EBADF, -EBADF, -EBADF };
+    *h = (SandboxHost){ -EBADF, -EBADF, -EBADF, -EBADF, -EBADF };
 
     /* Who joins a container is a copy of this process for a moment: nobody may look into it. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)

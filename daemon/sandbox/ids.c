@@ -21,14 +21,16 @@
 #include <sys/wait.h>
 
 #define DATABASE_MAX (1024U * 1024U)
-#define FIELDS_MAX 7U
+#define FIELDS_MAX   7U
 
 typedef struct Database {
     char *text;
     char *next;
 } Database;
 
-static void database_done(Database *d) { free(d->text); }
+static void database_done(Database *d) {
+    free(d->text);
+}
 
 /* An absent file is an empty one: images made for one static program have none. */
 static int database_open(int root_fd, const char *path, Database *ret, Error *reterr) {
@@ -77,7 +79,8 @@ static int parse_contained_id(const char *text, uint32_t *ret) {
 }
 
 /* Finds NAME (or, with NAME NULL, the entry of *UID) in passwd. 1 if found. */
-static int passwd_find(int root_fd, const char *name, uint32_t *uid, uint32_t *gid, char login[static 64], Error *reterr) {
+static int passwd_find(int root_fd, const char *name, uint32_t *uid, uint32_t *gid, char login[static 64],
+                       Error *reterr) {
     _cleanup_(database_done) Database d = { 0 };
     char *f[FIELDS_MAX];
     size_t n;
@@ -166,8 +169,8 @@ int ids_resolve(int root_fd, const char *user, SandboxIds *ret, Error *reterr) {
     if (group)
         *group++ = 0;
     if (copy[0] == 0 || (group && group[0] == 0))
-        return error_invalid(reterr, "user", "\"%.60s\" has an empty part; it would be UID, UID:GID, NAME or NAME:GROUP",
-                             user);
+        return error_invalid(reterr, "user",
+                             "\"%.60s\" has an empty part; it would be UID, UID:GID, NAME or NAME:GROUP", user);
 
     int r = resolve_user(root_fd, copy, &ids, login, reterr);
     if (r < 0)
@@ -234,7 +237,7 @@ int ids_owner_namespace(SandboxHost *h, uint32_t id_base, uid_t owner_uid, gid_t
         r = fd < 0 ? -errno : 0;
     }
     (void) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
-    (void) waitid(P_PIDFD, (id_t) pidfd, &(siginfo_t) { 0 }, WEXITED);
+    (void) waitid(P_PIDFD, (id_t) pidfd, &(siginfo_t){ 0 }, WEXITED);
     if (r < 0)
         return error_set(reterr, ERROR_HARDENING_FAILED, -r, "idMaps", "the caller's id map could not be made: %s",
                          strerror(-r));

@@ -115,14 +115,14 @@ int mounts_open_device(const char *path, int flags, unsigned major, unsigned min
 
 /* child.c: everything after clone; none of it returns. */
 typedef struct ChildPlan {
-    const SandboxSpec *spec;          /* NULL: joins a running container */
+    const SandboxSpec *spec; /* NULL: joins a running container */
     const SandboxProgram *program;
     const SandboxIds *ids;
-    char *const *candidates;          /* paths to try with execve, in turn */
+    char *const *candidates; /* paths to try with execve, in turn */
     char *const *arguments;
-    int init_fd;                      /* >= 0: execute the reaper from here instead */
-    int join_pidfd;                   /* >= 0: the first process of the container to join */
-    size_t n_fds;                     /* mounts that come over the socket */
+    int init_fd;    /* >= 0: execute the reaper from here instead */
+    int join_pidfd; /* >= 0: the first process of the container to join */
+    size_t n_fds;   /* mounts that come over the socket */
     int socket;
 } ChildPlan;
 

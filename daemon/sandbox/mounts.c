@@ -42,7 +42,9 @@ void mounts_set_done(MountsSet *m) {
     m->n = 0;
 }
 
-size_t mounts_slots(const SandboxSpec *spec) { return _MOUNTS_FIXED + spec->n_mounts; }
+size_t mounts_slots(const SandboxSpec *spec) {
+    return _MOUNTS_FIXED + spec->n_mounts;
+}
 
 bool mounts_slot_used(const SandboxSpec *spec, size_t slot) {
     if (slot == MOUNTS_USR)
@@ -53,8 +55,8 @@ bool mounts_slot_used(const SandboxSpec *spec, size_t slot) {
 }
 
 static int mount_error(Error *reterr, int code, const char *what, const char *how) {
-    return error_set(reterr, ERROR_HARDENING_FAILED, code, sandbox_stage_to_string(STAGE_MOUNTS), "%s: %s: %s", what, how,
-                     strerror(code));
+    return error_set(reterr, ERROR_HARDENING_FAILED, code, sandbox_stage_to_string(STAGE_MOUNTS), "%s: %s: %s", what,
+                     how, strerror(code));
 }
 
 /*
@@ -121,12 +123,14 @@ static int make_layer(int layer_fd, uint32_t id_base) {
     if (mkdirat(layer_fd, "upper", 0755) < 0 || mkdirat(layer_fd, "work", 0755) < 0)
         return -errno;
     /* The overlay's root is the upper layer's: it has to be the container's root, whatever the image's is. */
-    if (fchmodat(layer_fd, "upper", 0755, 0) < 0 || fchownat(layer_fd, "upper", id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
+    if (fchmodat(layer_fd, "upper", 0755, 0) < 0 ||
+        fchownat(layer_fd, "upper", id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     return 0;
 }
 
-static int prepare_root(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int userns_fd, MountsSet *set, Error *reterr) {
+static int prepare_root(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int userns_fd, MountsSet *set,
+                        Error *reterr) {
     bool host = spec->rootfs_fd < 0;
     _cleanup_fd_ int lower = clone_idmapped(host ? h->image_fd : spec->rootfs_fd, host ? userns_fd : idmap_fd,
                                             MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
@@ -143,8 +147,8 @@ static int prepare_root(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, i
     if (!host)
         return 0;
 
-    _cleanup_fd_ int usr = clone_idmapped(h->usr_fd, userns_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
-                                          "/usr", reterr);
+    _cleanup_fd_ int usr =
+        clone_idmapped(h->usr_fd, userns_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "/usr", reterr);
     if (usr < 0)
         return usr;
     r = make_overlay(usr, h->empty_fd, -EBADF, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
@@ -161,7 +165,7 @@ static int prepare_tmpfs(uint32_t id_base, uint64_t size, mode_t mode, unsigned 
     (void) snprintf(id_text, sizeof(id_text), "%u", id_base);
     /* Inodes are memory as well: one for each 4 KiB, and a few that an empty file system needs. */
     (void) snprintf(inodes_text, sizeof(inodes_text), "%llu", (unsigned long long) (size / 4096 + 16));
-    const char *options[] = { "size", size_text, "mode", mode_text,      "uid", id_text,
+    const char *options[] = { "size", size_text, "mode",      mode_text,   "uid", id_text,
                               "gid",  id_text,   "nr_inodes", inodes_text, NULL };
     int fd = make_file_system("tmpfs", options, attributes);
     return fd < 0 ? mount_error(reterr, -fd, "tmpfs", "it cannot be made") : fd;
@@ -169,14 +173,15 @@ static int prepare_tmpfs(uint32_t id_base, uint64_t size, mode_t mode, unsigned 
 
 static int populate_dev(int dev_fd, uint32_t id_base, bool terminal) {
     static const char *const links[][2] = {
-        { "/proc/self/fd", "fd" },         { "/proc/self/fd/0", "stdin" }, { "/proc/self/fd/1", "stdout" },
-        { "/proc/self/fd/2", "stderr" },   { "pts/ptmx", "ptmx" },
+        { "/proc/self/fd", "fd" },       { "/proc/self/fd/0", "stdin" }, { "/proc/self/fd/1", "stdout" },
+        { "/proc/self/fd/2", "stderr" }, { "pts/ptmx", "ptmx" },
     };
     static const char *const directories[] = { "pts", "shm", "mqueue" };
 
     for (const DevicesNode *d = devices_nodes; d->name; d++)
         if (mknodat(dev_fd, d->name, S_IFCHR | 0666, makedev(d->major, d->minor)) < 0 ||
-            fchmodat(dev_fd, d->name, 0666, 0) < 0 || fchownat(dev_fd, d->name, id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
+            fchmodat(dev_fd, d->name, 0666, 0) < 0 ||
+            fchownat(dev_fd, d->name, id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
             return -errno;
     for (size_t i = 0; i < ELEMENTSOF(links); i++)
         if (symlinkat(links[i][0], dev_fd, links[i][1]) < 0 ||
@@ -266,15 +271,30 @@ int mounts_prepare(SandboxHost *h, const SandboxSpec *spec, int userns_fd, Mount
  * nobody inside is that: kmsg, kpage*, pagetypeinfo, slabinfo, vmallocinfo.
  */
 static const char *const proc_masks[] = {
-    "acpi",      "asound",      "buddyinfo", "bus",     "config.gz",     "diskstats",  "driver",        "fs",
-    "interrupts", "iomem",      "irq",       "kallsyms", "kcore",        "key-users",  "keys",          "latency_stats",
-    "locks",     "pressure",    "sched_debug", "schedstat", "scsi",      "softirqs",   "swaps",         "sysrq-trigger",
-    "timer_list", "tty",        "vmstat",    "zoneinfo",
+    "acpi",     "asound",        "buddyinfo",     "bus",        "config.gz",   "diskstats", "driver",
+    "fs",       "interrupts",    "iomem",         "irq",        "kallsyms",    "kcore",     "key-users",
+    "keys",     "latency_stats", "locks",         "pressure",   "sched_debug", "schedstat", "scsi",
+    "softirqs", "swaps",         "sysrq-trigger", "timer_list", "tty",         "vmstat",    "zoneinfo",
 };
 static const char *const sys_masks[] = {
-    "block",    "class/block",  "dev/block", "devices/virtual/bdi", "devices/virtual/block", "devices/virtual/powercap",
-    "firmware", "fs/ext4",      "fs/xfs",    "fs/btrfs",            "fs/fuse",               "fs/selinux",
-    "hypervisor", "kernel/irq", "kernel/security", "kernel/slab",   "module",                "power",
+    "block",
+    "class/block",
+    "dev/block",
+    "devices/virtual/bdi",
+    "devices/virtual/block",
+    "devices/virtual/powercap",
+    "firmware",
+    "fs/ext4",
+    "fs/xfs",
+    "fs/btrfs",
+    "fs/fuse",
+    "fs/selinux",
+    "hypervisor",
+    "kernel/irq",
+    "kernel/security",
+    "kernel/slab",
+    "module",
+    "power",
 };
 
 static int fail(Report *report, const char *what, int code) {
@@ -315,7 +335,8 @@ static int open_or_make_directory(int root_fd, char *path) {
     if (!slash || slash[1] == 0)
         return -ENOENT;
     *slash = 0;
-    _cleanup_fd_ int parent = *path ? open_or_make_directory(root_fd, path) : open_in(root_fd, "/", O_PATH, RESOLVE_IN_ROOT);
+    _cleanup_fd_ int parent =
+        *path ? open_or_make_directory(root_fd, path) : open_in(root_fd, "/", O_PATH, RESOLVE_IN_ROOT);
     *slash = '/';
     if (parent < 0)
         return parent;
@@ -330,7 +351,8 @@ static int open_or_make_file(int root_fd, char *path) {
     if (fd != -ENOENT || !slash)
         return fd;
     *slash = 0;
-    _cleanup_fd_ int parent = *path ? open_or_make_directory(root_fd, path) : open_in(root_fd, "/", O_PATH, RESOLVE_IN_ROOT);
+    _cleanup_fd_ int parent =
+        *path ? open_or_make_directory(root_fd, path) : open_in(root_fd, "/", O_PATH, RESOLVE_IN_ROOT);
     *slash = '/';
     if (parent < 0)
         return parent;
@@ -439,8 +461,8 @@ static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const
 
 static int enter_masks(int proc, int sys, int dev, Report *report) {
     static const char *const empty_options[] = { "size", "4096", "nr_inodes", "2", "mode", "0555", NULL };
-    _cleanup_fd_ int empty =
-        make_file_system("tmpfs", empty_options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+    _cleanup_fd_ int empty = make_file_system(
+        "tmpfs", empty_options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (empty < 0)
         return fail(report, "empty directory", -empty);
     for (size_t i = 0; i < ELEMENTSOF(proc_masks); i++) {

@@ -19,11 +19,11 @@ typedef enum SandboxMountKind { SANDBOX_MOUNT_VOLUME, SANDBOX_MOUNT_TMPFS } Sand
 
 typedef struct SandboxMount {
     SandboxMountKind kind;
-    char *target;   /* absolute, without . and .. */
-    int source_fd;  /* volume: a directory or regular file that the caller opened; owned */
+    char *target;  /* absolute, without . and .. */
+    int source_fd; /* volume: a directory or regular file that the caller opened; owned */
     bool read_only;
-    uint64_t size;  /* tmpfs: bytes */
-    mode_t mode;    /* tmpfs */
+    uint64_t size; /* tmpfs: bytes */
+    mode_t mode;   /* tmpfs */
 } SandboxMount;
 
 typedef struct SandboxRlimit {
@@ -41,7 +41,7 @@ typedef struct SandboxProgram {
     char *user;              /* "UID", "UID:GID", "name", "name:group"; NULL is 0:0 */
     bool terminal;
     unsigned short rows, columns;
-    int stdio[3];            /* -EBADF: /dev/null of the container; unused with a terminal */
+    int stdio[3]; /* -EBADF: /dev/null of the container; unused with a terminal */
     uint64_t capabilities;
     SeccompProgram *seccomp; /* NULL: unconfined */
     SandboxRlimit *rlimits;
@@ -51,11 +51,11 @@ typedef struct SandboxProgram {
 typedef struct SandboxSpec {
     SandboxProgram program;
     char *hostname;
-    uint32_t id_base;           /* first of SANDBOX_ID_COUNT host ids */
-    uid_t owner_uid;            /* whose rights volumes and the root file system carry; 0: ids map one to one */
+    uint32_t id_base; /* first of SANDBOX_ID_COUNT host ids */
+    uid_t owner_uid;  /* whose rights volumes and the root file system carry; 0: ids map one to one */
     gid_t owner_gid;
-    int rootfs_fd;              /* -EBADF: the built-in image `host` */
-    int layer_fd;               /* an empty directory of ours, where the writable layer is made */
+    int rootfs_fd; /* -EBADF: the built-in image `host` */
+    int layer_fd;  /* an empty directory of ours, where the writable layer is made */
     bool read_only;
     bool init;
     SandboxMount *mounts;
@@ -63,8 +63,8 @@ typedef struct SandboxSpec {
     SandboxNetwork network;
 } SandboxSpec;
 
-#define SANDBOX_PROGRAM_INIT ((SandboxProgram) { .stdio = { -EBADF, -EBADF, -EBADF } })
-#define SANDBOX_SPEC_INIT ((SandboxSpec) { .program = SANDBOX_PROGRAM_INIT, .rootfs_fd = -EBADF, .layer_fd = -EBADF })
+#define SANDBOX_PROGRAM_INIT ((SandboxProgram){ .stdio = { -EBADF, -EBADF, -EBADF } })
+#define SANDBOX_SPEC_INIT    ((SandboxSpec){ .program = SANDBOX_PROGRAM_INIT, .rootfs_fd = -EBADF, .layer_fd = -EBADF })
 
 void sandbox_program_done(SandboxProgram *p);
 void sandbox_spec_done(SandboxSpec *s);
@@ -84,7 +84,7 @@ typedef struct SandboxProcess {
     uint32_t uid, gid;
 } SandboxProcess;
 
-#define SANDBOX_PROCESS_INIT ((SandboxProcess) { .pidfd = -EBADF, .terminal_fd = -EBADF })
+#define SANDBOX_PROCESS_INIT ((SandboxProcess){ .pidfd = -EBADF, .terminal_fd = -EBADF })
 void sandbox_process_done(SandboxProcess *p);
 
 typedef struct SandboxHost SandboxHost;

@@ -53,14 +53,15 @@ typedef struct Child {
 static void child_done(Child *c) {
     if (c->pidfd >= 0 && c->pid > 0) {
         (void) process_pidfd_signal(c->pidfd, SIGKILL);
-        (void) waitid(P_PIDFD, (id_t) c->pidfd, &(siginfo_t) { 0 }, WEXITED);
+        (void) waitid(P_PIDFD, (id_t) c->pidfd, &(siginfo_t){ 0 }, WEXITED);
     }
     c->pidfd = fd_close(c->pidfd);
     c->dir_fd = fd_close(c->dir_fd);
 }
 
 static int stage_error(Error *reterr, SandboxStage stage, int code, const char *what) {
-    return error_set(reterr, ERROR_HARDENING_FAILED, code, sandbox_stage_to_string(stage), "%s: %s", what, strerror(code));
+    return error_set(reterr, ERROR_HARDENING_FAILED, code, sandbox_stage_to_string(stage), "%s: %s", what,
+                     strerror(code));
 }
 
 /* The paths that execve will be tried with, as a shell would look for NAME in PATH. */
@@ -110,7 +111,7 @@ static int clone_child(const ChildPlan *plan, uint64_t flags, int cgroup_fd, int
         child_run(plan);
     if (pid < 0)
         return -errno;
-    *ret = (Child) { .pid = pid, .pidfd = pidfd, .dir_fd = -EBADF };
+    *ret = (Child){ .pid = pid, .pidfd = pidfd, .dir_fd = -EBADF };
     return 0;
 }
 
@@ -143,8 +144,10 @@ static int place_child(SandboxHost *h, Child *child, const SandboxPlacement *pla
 static int failure_to_error(const Report *report, const SandboxProgram *program, Error *reterr) {
     const char *stage = sandbox_stage_to_string(report->stage);
     if (report->stage == STAGE_WORKING_DIRECTORY)
-        return error_invalid(reterr, "workingDirectory", "\"%.200s\": %s; it would be a directory inside the container "
-                             "that the user may enter", program->working_directory, strerror(report->code));
+        return error_invalid(reterr, "workingDirectory",
+                             "\"%.200s\": %s; it would be a directory inside the container "
+                             "that the user may enter",
+                             program->working_directory, strerror(report->code));
     if (report->stage == STAGE_EXECVE)
         return error_set(reterr, ERROR_HARDENING_FAILED, report->code, stage, "%.200s: %s", program->command[0],
                          report->code == ENOENT ? "there is no such program in the container" : strerror(report->code));
@@ -185,7 +188,10 @@ static int receive_report(int socket, int64_t deadline, Report *ret, int *ret_fd
     } control;
     struct iovec iov = { .iov_base = ret, .iov_len = sizeof(*ret) };
     struct msghdr m = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control),
+        .msg_iov = &iov,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof(control),
     };
     ssize_t n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
     if (n < 0)
@@ -198,7 +204,8 @@ static int receive_report(int socket, int64_t deadline, Report *ret, int *ret_fd
     return n == sizeof(*ret) ? 1 : -EBADMSG;
 }
 
-static int await_child(const Child *child, int socket, const SandboxProgram *program, int *ret_terminal, Error *reterr) {
+static int await_child(const Child *child, int socket, const SandboxProgram *program, int *ret_terminal,
+                       Error *reterr) {
     int64_t deadline = now_msec() + SPAWN_TIMEOUT_MSEC;
     _cleanup_fd_ int terminal = -EBADF;
     for (;;) {
@@ -263,7 +270,7 @@ static char **make_arguments(const SandboxProgram *program, bool init) {
 }
 
 static void succeed(Child *child, int terminal, const SandboxIds *ids, SandboxProcess *ret) {
-    *ret = (SandboxProcess) {
+    *ret = (SandboxProcess){
         .pid = child->pid,
         .pidfd = TAKE_FD(child->pidfd),
         .terminal_fd = terminal,

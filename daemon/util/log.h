@@ -11,22 +11,23 @@
 #include <syslog.h>
 
 /* Message ids, in systemd/kennel.catalog too. */
-#define LOG_ID_STARTED "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c01"
-#define LOG_ID_EXITED "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c02"
-#define LOG_ID_FAILED "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c03"
-#define LOG_ID_REFUSED "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c04"
+#define LOG_ID_STARTED   "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c01"
+#define LOG_ID_EXITED    "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c02"
+#define LOG_ID_FAILED    "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c03"
+#define LOG_ID_REFUSED   "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c04"
 #define LOG_ID_RECOVERED "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c05"
 
 void log_open(int max_level);
 int log_level_from_string(const char *name); /* "debug", "info", "notice", "warning", "err"; -EINVAL */
 void log_message(int level, const char *format, ...) _printf_(2, 3);
 /* With a message id, the container's id and the peer's uid as journal fields; CONTAINER may be NULL. */
-void log_event(int level, const char *message_id, const char *container, uid_t peer, const char *format, ...) _printf_(5, 6);
+void log_event(int level, const char *message_id, const char *container, uid_t peer, const char *format, ...)
+    _printf_(5, 6);
 /* At most 10 messages in 10 s from all callers together; says how many were left out. */
 void log_limited(int level, const char *format, ...) _printf_(2, 3);
 
-#define log_debug(...) log_message(LOG_DEBUG, __VA_ARGS__)
-#define log_info(...) log_message(LOG_INFO, __VA_ARGS__)
-#define log_notice(...) log_message(LOG_NOTICE, __VA_ARGS__)
+#define log_debug(...)   log_message(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)    log_message(LOG_INFO, __VA_ARGS__)
+#define log_notice(...)  log_message(LOG_NOTICE, __VA_ARGS__)
 #define log_warning(...) log_message(LOG_WARNING, __VA_ARGS__)
-#define log_error(...) log_message(LOG_ERR, __VA_ARGS__)
+#define log_error(...)   log_message(LOG_ERR, __VA_ARGS__)

@@ -8,7 +8,7 @@
 
 #include "kennel/cleanup.h"
 
-int parse_u64(const char *text, uint64_t *ret);  /* -EINVAL, -ERANGE */
+int parse_u64(const char *text, uint64_t *ret); /* -EINVAL, -ERANGE */
 int parse_u32(const char *text, uint32_t *ret);
 /* An id: not 2^32-1 and not 2^16-1 either, which mean "none" to parts of the kernel. */
 int parse_id(const char *text, uint32_t *ret);

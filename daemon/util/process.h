@@ -10,16 +10,16 @@
 #include <signal.h>
 #include <sys/types.h>
 
-int process_pidfd_open(pid_t pid);                   /* CLOEXEC fd or -errno */
-int process_pidfd_signal(int pidfd, int sig);        /* 0 or -errno */
-pid_t process_pidfd_pid(int pidfd);                  /* from fdinfo; -ESRCH once it is reaped */
+int process_pidfd_open(pid_t pid);            /* CLOEXEC fd or -errno */
+int process_pidfd_signal(int pidfd, int sig); /* 0 or -errno */
+pid_t process_pidfd_pid(int pidfd);           /* from fdinfo; -ESRCH once it is reaped */
 /* Field 22 of /proc/PID/stat: clock ticks since boot. With the pid it names one process for all time. */
 int process_start_time(pid_t pid, uint64_t *ret);
 
 typedef struct ProcessExit {
-    bool known;  /* false: nobody could tell any more */
-    int code;    /* exit status, or 128 + signal */
-    int signal;  /* 0 if it exited by itself */
+    bool known; /* false: nobody could tell any more */
+    int code;   /* exit status, or 128 + signal */
+    int signal; /* 0 if it exited by itself */
 } ProcessExit;
 
 /* Reaps a child (waitid P_PIDFD); for a process that is not ours asks PIDFD_GET_INFO. -EAGAIN while it lives. */
@@ -36,7 +36,7 @@ typedef struct ProcessInfo {
     uid_t host_uid;
     char state; /* R S D Z T ... */
     unsigned threads;
-    uint64_t memory;    /* resident bytes */
+    uint64_t memory; /* resident bytes */
     uint64_t cpu_usec;
     uint64_t started_usec; /* since the epoch */
     char **command;        /* argv; the name in [] where there is none */

@@ -17,18 +17,18 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _cleanup_(f)   __attribute__((cleanup(f)))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
-#define _unused_ __attribute__((unused))
+#define _unused_       __attribute__((unused))
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
 
-#define TAKE_GENERIC(var, type, nullvalue)                                                                                       \
-    ({                                                                                                                           \
-        type *_ptr = &(var);                                                                                                     \
-        type _value = *_ptr;                                                                                                     \
-        *_ptr = (nullvalue);                                                                                                     \
-        _value;                                                                                                                  \
+#define TAKE_GENERIC(var, type, nullvalue)                                                                             \
+    ({                                                                                                                 \
+        type *_ptr = &(var);                                                                                           \
+        type _value = *_ptr;                                                                                           \
+        *_ptr = (nullvalue);                                                                                           \
+        _value;                                                                                                        \
     })
 #define TAKE_PTR(p) TAKE_GENERIC(p, typeof(p), NULL)
 #define TAKE_FD(fd) TAKE_GENERIC(fd, int, -EBADF)
@@ -43,20 +43,24 @@ static inline int fd_close(int fd) {
     return -EBADF;
 }
 
-static inline void fd_closep(int *fd) { *fd = fd_close(*fd); }
-static inline void freep(void *p) { free(*(void **) p); }
+static inline void fd_closep(int *fd) {
+    *fd = fd_close(*fd);
+}
+static inline void freep(void *p) {
+    free(*(void **) p);
+}
 static inline void fclosep(FILE **f) {
     if (*f)
         (void) fclose(*f);
 }
 
-#define _cleanup_fd_ _cleanup_(fd_closep)
-#define _cleanup_free_ _cleanup_(freep)
+#define _cleanup_fd_     _cleanup_(fd_closep)
+#define _cleanup_free_   _cleanup_(freep)
 #define _cleanup_fclose_ _cleanup_(fclosep)
 
 /* Defines `typep()` for use with _cleanup_, from a destructor `func` that takes a pointer and accepts NULL. */
-#define DEFINE_CLEANUP(type, func)                                                                                               \
-    static inline _unused_ void func##p(type **p) {                                                                              \
-        if (*p)                                                                                                                  \
-            *p = func(*p);                                                                                                       \
+#define DEFINE_CLEANUP(type, func)                                                                                     \
+    static inline _unused_ void func##p(type **p) {                                                                    \
+        if (*p)                                                                                                        \
+            *p = func(*p);                                                                                             \
     }

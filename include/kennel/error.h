@@ -42,13 +42,14 @@ typedef struct Error {
     char message[ERROR_MESSAGE_MAX];
 } Error;
 
-#define ERROR_INIT ((Error) { 0 })
+#define ERROR_INIT ((Error){ 0 })
 
 /*
  * Fills ERR (if not NULL) and returns -CODE, or -EINVAL when CODE is 0, so that a function can end with
  * `return error_set(reterr, ...)`. Text that does not fit is cut at a UTF-8 boundary. Never allocates, keeps errno.
  */
-static inline void error_vset(Error *err, ErrorKind kind, int code, const char *subject, const char *format, va_list ap) {
+static inline void error_vset(Error *err, ErrorKind kind, int code, const char *subject, const char *format,
+                              va_list ap) {
     int saved = errno;
     err->kind = kind;
     err->code = code;
@@ -65,7 +66,8 @@ static inline void error_vset(Error *err, ErrorKind kind, int code, const char *
     errno = saved;
 }
 
-static inline _printf_(5, 6) void error_fill(Error *err, ErrorKind kind, int code, const char *subject, const char *format, ...) {
+static inline _printf_(5, 6) void error_fill(Error *err, ErrorKind kind, int code, const char *subject,
+                                             const char *format, ...) {
     if (err) {
         va_list ap;
         va_start(ap, format);
@@ -83,5 +85,5 @@ static inline _printf_(5, 6) void error_fill(Error *err, ErrorKind kind, int cod
     })
 
 /* Shorthands for the two that handlers need most. */
-#define error_invalid(err, field, ...) error_set((err), ERROR_INVALID_SPEC, EINVAL, (field), __VA_ARGS__)
+#define error_invalid(err, field, ...)          error_set((err), ERROR_INVALID_SPEC, EINVAL, (field), __VA_ARGS__)
 #define error_failed(err, code, operation, ...) error_set((err), ERROR_FAILED, (code), (operation), __VA_ARGS__)
