@@ -259,6 +259,13 @@ static int accept_read(Framing *f, size_t n, int *fds, size_t n_fds, bool trunca
     return r < 0 ? error_failed(reterr, -r, "recvmsg", "out of memory") : 0;
 }
 
+/* As if the last read had not been: a message of it may have lost its descriptors, and must not be obeyed without. */
+static void forget_read(Framing *f, size_t end, size_t partial, size_t n_complete) {
+    f->end = end;
+    f->partial = partial;
+    f->n_complete = n_complete;
+}
+
 int framing_read(Framing *f, Error *reterr) {
     int fds[KENNEL_FDS_MAX];
     size_t n_fds = 0;
@@ -276,8 +283,11 @@ int framing_read(Framing *f, Error *reterr) {
         return error_failed(reterr, ECONNRESET, "recvmsg", "the peer has closed the connection");
     if (n < 0)
         return error_failed(reterr, (int) -n, "recvmsg", "%s", strerror((int) -n));
+    size_t end = f->end, partial = f->partial, n_complete = f->n_complete;
     r = accept_read(f, (size_t) n, fds, n_fds, truncated, reterr);
     if (r < 0) {
+        if (r != -EMSGSIZE) /* what is complete before a message that is too large has its own */
+            forget_read(f, end, partial, n_complete);
         close_all(fds, n_fds);
         if (!f->broken) /* bytes went by that cannot be had again */
             f->broken = -r;

@@ -39,7 +39,8 @@ int framing_fd(const Framing *f);
  * Reads what is there, up to a fair share of one call. Returns 1 if something was read, 0 if nothing is there now,
  * -ECONNRESET at end of file or when the peer has gone; -EMSGSIZE if a message exceeds IN_MAX, -EMFILE if it brings too
  * many descriptors (or the process has no room for them), -EBADMSG if descriptors came in the middle of one: reterr says
- * so in words for the peer, and the connection is of no more use for reading. What was complete before can be taken.
+ * so in words for the peer, and the connection is of no more use for reading. What was complete before can be taken:
+ * with -EMSGSIZE all before the large message, with the others, or -ENOMEM, all that came with earlier reads.
  */
 int framing_read(Framing *f, Error *reterr);
 

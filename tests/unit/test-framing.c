@@ -303,12 +303,45 @@ static void test_fds_without_room(void **state) {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
     tight = old;
     tight.rlim_cur = (rlim_t) next + 1;
-    send_fds(f, "hello", 6, three, 3);
+    send_bytes(f, "first\0be", 8);
+    read_all(f);
+    send_bytes(f, "gun\0second", 11);
+    send_fds(f, "hello\0third\0half", 16, three, 3);
+    send_bytes(f, " of it\0last", 12);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
     int r = framing_read(f->framing, &err);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     assert_int_equal(r, -EMFILE);
     assert_string_equal(err.message, "no room for more file descriptors");
+    /* what came with earlier reads is there, and nothing of what lost its descriptors, or came later */
+    assert_int_equal(framing_read(f->framing, &err), -EMFILE);
+    assert_int_equal(framing_pending(f->framing), 1);
+    framing_message_free(take(f, "first", 0));
+    FramingMessage *m = NULL;
+    assert_int_equal(framing_take(f->framing, &m), 0);
+    assert_true(framing_is_partial(f->framing));
+    fd_close(a);
+}
+
+static void test_fds_without_room_alone(void **state) {
+    Fixture *f = *state;
+    struct rlimit old, tight;
+    FramingMessage *m = NULL;
+    int a = open("/dev/null", O_RDONLY | O_CLOEXEC), three[] = { a, a, a };
+    int next = dup(a);
+
+    fd_close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    tight = old;
+    tight.rlim_cur = (rlim_t) next + 1;
+    send_fds(f, "hello", 6, three, 3);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    int r = framing_read(f->framing, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_int_equal(r, -EMFILE);
+    assert_int_equal(framing_pending(f->framing), 0);
+    assert_int_equal(framing_take(f->framing, &m), 0);
+    assert_false(framing_is_partial(f->framing));
     fd_close(a);
 }
 
@@ -475,6 +508,7 @@ int main(void) {
         TEST(test_fds_in_the_middle),
         TEST(test_fds_max),
         TEST(test_fds_without_room),
+        TEST(test_fds_without_room_alone),
         TEST(test_too_large),
         TEST(test_too_large_but_complete),
         TEST(test_slow_reader),
