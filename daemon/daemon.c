@@ -29,6 +29,8 @@
 
 /* All uids' jobs together: each uid has its own bound, this one keeps threads from eating the host. */
 #define JOBS_MAX 512U
+/* Longer than the removal of a cgroup may take; shorter than TimeoutStopSec of the unit, after which comes SIGKILL. */
+#define JOBS_WAIT_USEC (15ULL * 1000000ULL)
 
 struct Daemon {
     DaemonOptions options;
@@ -147,6 +149,7 @@ static int open_containers(Daemon *d, Error *reterr) {
         .containers_max_per_uid = d->config.tenant_containers_max,
         .starts_max_per_uid = d->config.starts_max,
         .log_max_bytes = d->config.log_max_bytes,
+        .jobs_wait_usec = JOBS_WAIT_USEC,
     };
     r = container_registry_new(&e, &d->registry, reterr);
     if (r < 0)
@@ -211,13 +214,18 @@ int daemon_run(Daemon *d, Error *reterr) {
     return 0;
 }
 
-/* Connections first: what they hold is of the registry. The registry waits for its jobs, which use all below it. */
+/*
+ * Connections first: what they hold is of the registry. The registry waits for its jobs, which use all below it. If one
+ * of them hangs, all that is left to its thread, and the end of the process ends both.
+ */
 Daemon *daemon_free(Daemon *d) {
     if (!d)
         return NULL;
     daemon_socket_done(&d->socket);
     (void) server_free(d->server);
     (void) container_registry_free(d->registry);
+    if (d->workers && worker_pool_wait(d->workers, 0) < 0)
+        return NULL;
     (void) worker_pool_free(d->workers);
     (void) sandbox_host_free(d->sandbox);
     (void) seccomp_cache_free(d->seccomp);

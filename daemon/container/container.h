@@ -16,10 +16,10 @@
  * new daemon finds, adopts or cleans up what an old one left.
  */
 
+#include "cgroup/usage.h"
 #include "container/events.h"
 #include "container/log.h"
 #include "container/spec.h"
-#include "cgroup/usage.h"
 #include "util/process.h"
 #include "util/worker.h"
 
@@ -41,7 +41,7 @@ typedef struct ContainerRegistry ContainerRegistry;
 /* What happens to a container, told to whoever watches it. A watch may be removed from within its own callback. */
 typedef enum ContainerNotice {
     CONTAINER_NOTICE_STARTED,
-    CONTAINER_NOTICE_FAILED,   /* error says why; the container is gone after the callback */
+    CONTAINER_NOTICE_FAILED, /* error says why; the container is gone after the callback */
     CONTAINER_NOTICE_EXITED,
     CONTAINER_NOTICE_DETACHED,
     CONTAINER_NOTICE_REMOVED,
@@ -64,17 +64,21 @@ typedef struct ContainerEnvironment {
     SandboxHost *sandbox;
     SeccompCache *seccomp;
     CgroupHierarchies *hierarchies;
-    int state_fd;  /* the state directory; containers/ID/ below it */
-    int data_fd;   /* the data directory; containers/ID/ below it */
-    uint32_t id_base;       /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
+    int state_fd;     /* the state directory; containers/ID/ below it */
+    int data_fd;      /* the data directory; containers/ID/ below it */
+    uint32_t id_base; /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
     uint32_t id_ranges;
     unsigned containers_max_per_uid; /* for peers that are not root */
-    unsigned starts_max_per_uid;     /* in progress at one time, root too */
+    unsigned starts_max_per_uid;     /* in progress at one time, root too; container_processes() counts as one */
     uint64_t log_max_bytes;          /* of one container's log */
+    uint64_t jobs_wait_usec;         /* at the end: how long to wait for what is in progress */
 } ContainerEnvironment;
 
 int container_registry_new(const ContainerEnvironment *environment, ContainerRegistry **ret, Error *reterr);
-/* Ends the daemon's part: containers run on. Waits for starts and teardowns in progress. */
+/*
+ * Ends the daemon's part: containers run on. Waits for starts and teardowns in progress; if one hangs for longer than
+ * jobs_wait_usec, the registry is left in memory for it, and so must be whatever the environment names.
+ */
 ContainerRegistry *container_registry_free(ContainerRegistry *r);
 DEFINE_CLEANUP(ContainerRegistry, container_registry_free)
 
@@ -111,14 +115,14 @@ const char *container_id(const Container *c);
 const char *container_name(const Container *c);
 ContainerState container_state(const Container *c);
 const ContainerSpec *container_spec(const Container *c);
-pid_t container_pid(const Container *c);                /* 0 before the start and after the exit */
+pid_t container_pid(const Container *c);                 /* 0 before the start and after the exit */
 const ContainerExit *container_exit(const Container *c); /* NULL while it has not exited */
 uint64_t container_created_usec(const Container *c);
-uint64_t container_started_usec(const Container *c);    /* 0 if never */
-uint32_t container_uid(const Container *c);             /* what the payload started with; UINT32_MAX before the start */
+uint64_t container_started_usec(const Container *c); /* 0 if never */
+uint32_t container_uid(const Container *c);          /* what the payload started with; UINT32_MAX before the start */
 uint32_t container_gid(const Container *c);
-CgroupGroup *container_group(Container *c);             /* NULL when it has none */
-ContainerLog *container_log(Container *c);              /* NULL when it has none */
+CgroupGroup *container_group(Container *c); /* NULL when it has none */
+ContainerLog *container_log(Container *c);  /* NULL when it has none */
 
 /* The pseudo terminal's master of an attached container, to be duplicated for the caller; -EBADF if there is none. */
 int container_terminal_fd(const Container *c);
@@ -142,19 +146,23 @@ int container_remove(Container *c, bool force, ContainerDone done, void *userdat
 
 /* A process beside the first one. Lives until it has exited and been released. */
 typedef struct ContainerExec ContainerExec;
-typedef void (*ContainerExecStarted)(ContainerExec *x, void *userdata, const Error *error); /* error: X is gone after it */
+typedef void (*ContainerExecStarted)(ContainerExec *x, void *userdata,
+                                     const Error *error); /* error: X is gone after it */
 typedef void (*ContainerExecExited)(ContainerExec *x, void *userdata, const ProcessExit *exit);
 /* PROGRAM: capabilities, seccomp, rlimits and the environment's base are filled in from the container. */
-int container_exec(Container *c, SandboxProgram *consume_program, ContainerExecStarted started, ContainerExecExited exited,
-                   void *userdata, ContainerExec **ret, Error *reterr);
+int container_exec(Container *c, SandboxProgram *consume_program, ContainerExecStarted started,
+                   ContainerExecExited exited, void *userdata, ContainerExec **ret, Error *reterr);
 pid_t container_exec_pid(const ContainerExec *x);
 int container_exec_terminal_fd(const ContainerExec *x);
 /* The caller has lost interest: callbacks are not called any more; KILL ends the process as well. */
 ContainerExec *container_exec_release(ContainerExec *x, bool kill);
 
-/* Every process in it, read from /proc. To be freed by container_processes_free(). */
-int container_processes(Container *c, ProcessInfo **ret, size_t *ret_n, Error *reterr);
-void container_processes_free(ProcessInfo *p, size_t n);
+/*
+ * Every process in it, the first one first, as a worker's job: reading /proc may wait for a lock that a hostile process
+ * holds. Charged to the container's owner as one start. PROCESSES and N are valid in the callback.
+ */
+typedef void (*ContainerListed)(void *userdata, ProcessInfo *processes, size_t n, const Error *error);
+int container_processes(Container *c, ContainerListed done, void *userdata, Error *reterr);
 
 /* Attestation as a worker's job: CHECKS and N are valid in the callback. */
 typedef void (*ContainerVerified)(void *userdata, const SandboxCheck *checks, size_t n, const Error *error);

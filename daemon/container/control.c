@@ -17,6 +17,11 @@
 #include <sys/stat.h>
 
 #define STATUS_MAX 65536U
+/* What a list of processes may keep of their commands: together, of one at least, and what an argument costs beside
+ * its bytes. */
+#define LIST_COMMANDS_BYTES (8U * 1024U * 1024U)
+#define LIST_COMMAND_MIN    256U
+#define LIST_ARGUMENT_COST  40U
 
 int container_kill_all(Container *c) {
     int r = c->group ? cgroup_group_kill(c->group) : 0;
@@ -386,31 +391,128 @@ static int compare_processes(const void *a, const void *b) {
     return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
-int container_processes(Container *c, ProcessInfo **ret, size_t *ret_n, Error *reterr) {
-    int r = container_require_alive(c, reterr);
-    if (r < 0)
-        return r;
-    _cleanup_free_ pid_t *pids = NULL;
-    size_t n_pids, n = 0;
-    r = cgroup_group_pids(c->group, &pids, &n_pids);
-    if (r < 0)
-        return error_failed(reterr, -r, "processes", "the container's processes cannot be read: %s", strerror(-r));
-    ProcessInfo *infos = calloc(n_pids + 1, sizeof(ProcessInfo));
-    if (!infos)
-        return error_failed(reterr, ENOMEM, "processes", "out of memory");
-    for (size_t i = 0; i < n_pids; i++)
-        if (process_info_read(pids[i], &infos[n]) >= 0)
-            n++;
-    qsort(infos, n, sizeof(ProcessInfo), compare_processes);
-    *ret = infos;
-    *ret_n = n;
+typedef struct ListJob {
+    ContainerJob job;
+    int result;
+    ProcessInfo *processes;
+    size_t n;
+    ContainerListed done;
+    void *userdata;
+} ListJob;
+
+static void list_destroy(ContainerJob *j) {
+    ListJob *l = (ListJob *) j;
+    for (size_t i = 0; i < l->n; i++)
+        process_info_done(&l->processes[i]);
+    free(l->processes);
+    free(l);
+}
+
+/* Processes choose their command lines: several lists at a time must not add up. Keeps BUDGET bytes, roughly. */
+static int cut_command(char **command, size_t budget) {
+    for (; *command; command++) {
+        size_t size = strlen(*command) + LIST_ARGUMENT_COST;
+        if (size <= budget) {
+            budget -= size;
+            continue;
+        }
+        char *cut = strndup(*command, budget > LIST_ARGUMENT_COST ? budget - LIST_ARGUMENT_COST : 0);
+        if (!cut)
+            return -ENOMEM;
+        free(*command);
+        *command = cut;
+        for (char **rest = command + 1; *rest; rest++) {
+            free(*rest);
+            *rest = NULL;
+        }
+        break;
+    }
     return 0;
 }
 
-void container_processes_free(ProcessInfo *p, size_t n) {
+/*
+ * PID was in the group when the list was read, and may be another's by now, if only because an earlier one of the list
+ * took its time. The pidfd comes first; if what it stands for has that number last of all, it had it throughout.
+ */
+static int read_member(CgroupGroup *g, pid_t pid, size_t budget, ProcessInfo *ret) {
+    _cleanup_fd_ int pidfd = process_pidfd_open(pid);
+    if (pidfd < 0)
+        return pidfd;
+    ProcessInfo info;
+    int r = process_info_read(pid, &info);
+    if (r < 0)
+        return r;
+    r = cut_command(info.command, budget);
+    if (r >= 0 && (cgroup_group_holds(g, pid, NULL) != 1 || process_pidfd_pid(pidfd) != pid))
+        r = -ESRCH;
+    if (r < 0) {
+        process_info_done(&info);
+        return r;
+    }
+    *ret = info;
+    return 0;
+}
+
+static int read_members(ListJob *l, CgroupGroup *g) {
+    _cleanup_free_ pid_t *pids = NULL;
+    size_t n;
+    int r = cgroup_group_pids(g, &pids, &n);
+    if (r < 0)
+        return r;
+    l->processes = calloc(n + 1, sizeof(ProcessInfo));
+    if (!l->processes)
+        return -ENOMEM;
+    size_t budget = LIST_COMMANDS_BYTES / (n + 1);
+    if (budget < LIST_COMMAND_MIN)
+        budget = LIST_COMMAND_MIN;
     for (size_t i = 0; i < n; i++)
-        process_info_done(&p[i]);
-    free(p);
+        if (read_member(g, pids[i], budget, &l->processes[l->n]) >= 0)
+            l->n++;
+    qsort(l->processes, l->n, sizeof(ProcessInfo), compare_processes);
+    return 0;
+}
+
+/* Opens the group anew: a list that hangs must not keep the container from being removed. */
+static void list_run(ContainerJob *j) {
+    ListJob *l = (ListJob *) j;
+    const Container *c = j->container;
+    _cleanup_(cgroup_group_freep) CgroupGroup *g = NULL;
+    l->result = cgroup_group_open(c->registry->environment.hierarchies, c->id, &g, NULL);
+    if (l->result >= 0)
+        l->result = read_members(l, g);
+}
+
+static void list_done(ContainerJob *j) {
+    ListJob *l = (ListJob *) j;
+    Error error = ERROR_INIT;
+    if (j->container->ended)
+        (void) container_not_running(j->container, &error, "it has exited");
+    else if (l->result < 0)
+        (void) error_failed(&error, -l->result, "processes", "the container's processes cannot be read: %s",
+                            strerror(-l->result));
+    bool ok = error.kind == ERROR_NONE;
+    l->done(l->userdata, l->processes, ok ? l->n : 0, ok ? NULL : &error);
+}
+
+int container_processes(Container *c, ContainerListed done, void *userdata, Error *reterr) {
+    int r = container_require_alive(c, reterr);
+    if (r >= 0)
+        r = registry_check_quota(c->registry, c->spec->owner, false, reterr);
+    if (r < 0)
+        return r;
+    _cleanup_free_ ListJob *l = malloc(sizeof(ListJob));
+    if (!l)
+        return error_failed(reterr, ENOMEM, "processes", "out of memory");
+    *l = (ListJob){
+        .job = { .run = list_run, .done = list_done, .destroy = list_destroy, .apart = true },
+        .done = done,
+        .userdata = userdata,
+    };
+    r = container_job_submit(c, &l->job);
+    if (r < 0)
+        return error_failed(reterr, -r, "processes", "the daemon has too much under way: %s", strerror(-r));
+    (void) TAKE_PTR(l);
+    return 0;
 }
 
 typedef struct VerifyJob {

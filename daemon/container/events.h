@@ -28,18 +28,18 @@ typedef enum ContainerEventKind {
 const char *container_event_kind_to_string(ContainerEventKind k);
 
 typedef struct ContainerEvent {
-    uint64_t serial;         /* 1, 2, 3, ... */
+    uint64_t serial; /* 1, 2, 3, ... */
     uint64_t timestamp_usec;
     ContainerEventKind kind;
     uid_t owner;
     char id[16];
     char name[64];
     bool has_exit;
-    int exit_code;           /* -1: unknown */
-    int exit_signal;         /* 0: none */
+    int exit_code;   /* -1: unknown */
+    int exit_signal; /* 0: none */
     bool oom_killed;
     uint64_t finished_usec;
-    char message[160];       /* empty: none */
+    char message[160]; /* empty: none */
 } ContainerEvent;
 
 typedef struct ContainerEvents ContainerEvents;

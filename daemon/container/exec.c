@@ -151,17 +151,45 @@ static int copy_string(char **to, const char *from) {
     return *to ? 0 : -ENOMEM;
 }
 
-/* The container's environment, then the caller's: where a key occurs in both, the caller's alone. */
+typedef struct Key {
+    const char *text;
+    size_t size;
+} Key;
+
+static Key key_of(const char *entry) {
+    return (Key){ entry, strcspn(entry, "=") };
+}
+
+static int key_compare(const void *a, const void *b) {
+    const Key *x = a, *y = b;
+    int order = memcmp(x->text, y->text, x->size < y->size ? x->size : y->size);
+    return order != 0 ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+static int sort_keys(char *const *environment, size_t n, Key **ret) {
+    Key *keys = calloc(n + 1, sizeof(Key));
+    if (!keys)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        keys[i] = key_of(environment[i]);
+    qsort(keys, n, sizeof(Key), key_compare);
+    *ret = keys;
+    return 0;
+}
+
+/*
+ * The container's environment, then the caller's: where a key occurs in both, the caller's alone. Sorted, because the
+ * obvious loop over twice 4,096 entries would hold up the daemon.
+ */
 static int merge_environment(char *const *base, char ***environment) {
     size_t n_base = strv_length(base), n_own = strv_length(*environment), n = 0;
     _cleanup_(strv_freep) char **merged = calloc(n_base + n_own + 1, sizeof(char *));
-    if (!merged)
+    _cleanup_free_ Key *own = NULL;
+    if (!merged || sort_keys(*environment, n_own, &own) < 0)
         return -ENOMEM;
     for (size_t i = 0; i < n_base; i++) {
-        _cleanup_free_ char *key = strndup(base[i], strcspn(base[i], "="));
-        if (!key)
-            return -ENOMEM;
-        if (*environment && strv_env_get(*environment, key))
+        Key key = key_of(base[i]);
+        if (bsearch(&key, own, n_own, sizeof(Key), key_compare))
             continue;
         merged[n] = strdup(base[i]);
         if (!merged[n])

@@ -15,7 +15,7 @@
 
 #include "container/container.h"
 
-#include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #define CONTAINER_CLEANUP_USEC (10ULL * 1000000ULL) /* how long a group may take to die, one attempt */
@@ -32,6 +32,8 @@ struct ContainerJob {
     void (*run)(ContainerJob *j);  /* in a thread */
     void (*done)(ContainerJob *j); /* in the loop */
     void (*destroy)(ContainerJob *j);
+    bool apart;           /* holds up nothing, is charged to the owner: see job.c */
+    atomic_bool returned; /* run() has */
     Container *container; /* a reference; NULL until it is submitted */
     ContainerJob *next, *previous;
 };
@@ -85,7 +87,7 @@ struct Container {
     bool pending_stop;
     uint64_t pending_stop_usec;
 
-    unsigned n_jobs;
+    unsigned n_jobs; /* without those apart */
     unsigned n_execs;
     ContainerExec *execs;
     ContainerWatch *watches;
@@ -114,10 +116,7 @@ struct ContainerRegistry {
     Container *first, *last;
     uint8_t *ranges;     /* a bit for each range of the pool: taken, by whomever */
     uint32_t next_range; /* where to look first */
-    ContainerJob *jobs; /* every job whose completion has not been called */
-    pthread_mutex_t mutex;
-    pthread_cond_t idle;
-    unsigned n_running; /* run() has not returned; under the mutex */
+    ContainerJob *jobs;  /* every job whose completion has not been called */
 };
 
 static inline uint64_t now_usec(void) {
@@ -143,6 +142,8 @@ int container_require_alive(const Container *c, Error *reterr);
 
 /* job.c: on failure the job still belongs to the caller. */
 int container_job_submit(Container *c, ContainerJob *j);
+unsigned container_jobs_apart(const ContainerRegistry *r, uid_t owner);
+/* When the loop runs no more. What is in the list afterwards hangs, and may use the registry and all that it has. */
 void container_jobs_drain(ContainerRegistry *r);
 
 /* start.c */

@@ -4,10 +4,16 @@
  * Jobs of containers: a worker's job that holds a reference to its container, and that the registry can wait for.
  *
  * When the daemon ends, the loop runs no more and completions are not called; yet threads use what the registry owns.
- * So the registry counts the jobs whose run() has not returned, waits for them, and then destroys what they made.
+ * So the registry waits for the jobs and then destroys what they made. It does not wait for ever: a job may hang in a
+ * file system of a caller's, and no caller may keep the daemon from ending. Such a job stays in the list, and whatever
+ * it can reach stays as well until the process ends.
+ *
+ * A job that is `apart` uses nothing of the container that changes: it does not hold up the container's end, and it is
+ * counted among the owner's starts from its submission to its completion, whatever becomes of the container.
  */
 
 #include "container/internal.h"
+#include "util/log.h"
 
 static void job_unlink(ContainerJob *j) {
     ContainerRegistry *r = j->container->registry;
@@ -18,7 +24,7 @@ static void job_unlink(ContainerJob *j) {
     else
         r->jobs = j->next;
     j->next = j->previous = NULL;
-    j->container->n_jobs--;
+    j->container->n_jobs -= !j->apart;
 }
 
 static void job_link(ContainerJob *j) {
@@ -28,22 +34,13 @@ static void job_link(ContainerJob *j) {
     if (j->next)
         j->next->previous = j;
     r->jobs = j;
-    j->container->n_jobs++;
-}
-
-static void registry_count_running(ContainerRegistry *r, int change) {
-    (void) pthread_mutex_lock(&r->mutex);
-    r->n_running += (unsigned) change;
-    if (r->n_running == 0)
-        (void) pthread_cond_broadcast(&r->idle);
-    (void) pthread_mutex_unlock(&r->mutex);
+    j->container->n_jobs += !j->apart;
 }
 
 static void on_run(void *userdata) {
     ContainerJob *j = userdata;
-    ContainerRegistry *r = j->container->registry;
     j->run(j);
-    registry_count_running(r, -1); /* from here on the loop's thread may destroy J and end R */
+    atomic_store(&j->returned, true); /* from here on the loop's thread may destroy J */
 }
 
 static void on_done(void *userdata) {
@@ -60,24 +57,31 @@ int container_job_submit(Container *c, ContainerJob *j) {
     ContainerRegistry *r = c->registry;
     j->container = container_ref(c);
     job_link(j);
-    registry_count_running(r, 1);
     int k = worker_submit(r->environment.workers, on_run, on_done, j);
     if (k < 0) {
-        registry_count_running(r, -1);
         job_unlink(j);
         j->container = container_unref(c);
     }
     return k;
 }
 
+unsigned container_jobs_apart(const ContainerRegistry *r, uid_t owner) {
+    unsigned n = 0;
+    for (const ContainerJob *j = r->jobs; j; j = j->next)
+        n += j->apart && j->container->spec->owner == owner;
+    return n;
+}
+
 void container_jobs_drain(ContainerRegistry *r) {
-    (void) pthread_mutex_lock(&r->mutex);
-    while (r->n_running > 0)
-        (void) pthread_cond_wait(&r->idle, &r->mutex);
-    (void) pthread_mutex_unlock(&r->mutex);
-    while (r->jobs) {
-        ContainerJob *j = r->jobs;
+    if (worker_pool_wait(r->environment.workers, r->environment.jobs_wait_usec) < 0)
+        log_warning("Something that was begun for a container hangs, most likely in a file system of its owner's; "
+                    "it is not waited for any longer");
+    ContainerJob *next;
+    for (ContainerJob *j = r->jobs; j; j = next) {
         Container *c = j->container;
+        next = j->next;
+        if (!atomic_load(&j->returned))
+            continue;
         job_unlink(j);
         j->destroy(j);
         container_unref(c);

@@ -398,7 +398,9 @@ static void log_unlink_locked(ContainerLog *l) {
     l->next = l->previous = NULL;
 }
 
-static void thread_stop(ContainerLogThread *t) {
+void container_log_thread_stop(ContainerLogThread *t) {
+    if (!t || !t->running)
+        return;
     lock(t);
     t->stop = true;
     for (ContainerLog *l = t->logs; l; l = l->next) {
@@ -408,13 +410,14 @@ static void thread_stop(ContainerLogThread *t) {
     unlock(t);
     (void) !eventfd_write(t->wake_fd, 1);
     (void) pthread_join(t->thread, NULL);
+    t->running = false;
 }
 
 ContainerLogThread *container_log_thread_free(ContainerLogThread *t) {
     if (!t)
         return NULL;
-    if (t->running)
-        thread_stop(t);
+    container_log_thread_stop(t);
+    run_commands(t); /* those that came after its end */
     bool ignored;
     for (ContainerLog *l; (l = take_changed(t, &ignored));)
         log_unref(t, l);

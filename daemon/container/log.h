@@ -23,6 +23,8 @@ int container_log_thread_new(sd_event *event, uint64_t max_bytes, ContainerLogTh
 /* Reads what the FIFOs hold, writes it and ends. */
 ContainerLogThread *container_log_thread_free(ContainerLogThread *t);
 DEFINE_CLEANUP(ContainerLogThread, container_log_thread_free)
+/* The first half of it: drains all logs and ends the thread. One that is opened afterwards stays unread. */
+void container_log_thread_stop(ContainerLogThread *t);
 
 typedef struct ContainerLog ContainerLog;
 
@@ -30,9 +32,11 @@ typedef struct ContainerLog ContainerLog;
  * Makes the FIFOs (if they are not there) in STATE_FD and opens the file in DATA_FD. The write ends for the payload are
  * in ret_stdio[0] (stdout) and [1] (stderr), unless ret_stdio is NULL: after a restart of the daemon.
  */
-int container_log_open(ContainerLogThread *t, int state_fd, int data_fd, int ret_stdio[2], ContainerLog **ret, Error *reterr);
+int container_log_open(ContainerLogThread *t, int state_fd, int data_fd, int ret_stdio[2], ContainerLog **ret,
+                       Error *reterr);
 /* The same for a terminal: all that is read from the master (duplicated) goes to the log as stdout. */
-int container_log_open_terminal(ContainerLogThread *t, int data_fd, int with_master_fd, ContainerLog **ret, Error *reterr);
+int container_log_open_terminal(ContainerLogThread *t, int data_fd, int with_master_fd, ContainerLog **ret,
+                                Error *reterr);
 /* For a container that has exited: only to be read. */
 int container_log_open_finished(ContainerLogThread *t, int data_fd, ContainerLog **ret, Error *reterr);
 /* Calls DONE from the loop when every writer has closed, or after what the FIFOs hold now has been written. */

@@ -38,7 +38,7 @@ static void set_taken(ContainerRegistry *r, uint32_t i, bool taken) {
 /* Notes all ranges of the pool that an id or a range beginning at ID touches: one of an older pool may touch two. */
 static void mark(ContainerRegistry *r, uint64_t id, uint64_t count, bool taken) {
     const ContainerEnvironment *e = &r->environment;
-    for (uint64_t at = id; at < id + count; at += count > 1 ? count - 1 : 1) {
+    for (uint64_t at = id; at<id + count; at += count> 1 ? count - 1 : 1) {
         if (at < e->id_base)
             continue;
         uint64_t i = (at - e->id_base) / SANDBOX_ID_COUNT;

@@ -12,13 +12,13 @@
 /* The part of a container that outlives the daemon. Strings and spec are owned. */
 typedef struct ContainerRecord {
     char *id;
-    ContainerSpec *spec;      /* without fds; seccomp from the file beside it */
-    pid_t pid;                /* 0: not started */
-    uint64_t pid_start_time;  /* with pid it names the process */
+    ContainerSpec *spec;     /* without fds; seccomp from the file beside it */
+    pid_t pid;               /* 0: not started */
+    uint64_t pid_start_time; /* with pid it names the process */
     uint32_t uid, gid;
     uint64_t created_usec, started_usec;
     bool exited;
-    int exit_code;            /* -1: unknown */
+    int exit_code; /* -1: unknown */
     int exit_signal;
     bool oom_killed;
     uint64_t finished_usec;

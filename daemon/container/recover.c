@@ -170,7 +170,8 @@ static Container *container_from_record(ContainerRegistry *r, ContainerRecord *r
     c->started_usec = record->started_usec;
     c->dirty = c->holds_range = true; /* until its cleaning says otherwise */
     if (ranges_take_again(r, c->spec->sandbox.id_base) < 0)
-        log_warning("Container %s: another daemon of this host has given its user ids to a container of its own", c->id);
+        log_warning("Container %s: another daemon of this host has given its user ids to a container of its own",
+                    c->id);
     return c;
 }
 

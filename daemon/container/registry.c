@@ -45,8 +45,6 @@ int container_registry_new(const ContainerEnvironment *environment, ContainerReg
         return error_failed(reterr, ENOMEM, "registry", "out of memory");
     r->environment = *environment;
     r->state_fd = r->data_fd = -EBADF;
-    (void) pthread_mutex_init(&r->mutex, NULL); /* these cannot fail with default attributes */
-    (void) pthread_cond_init(&r->idle, NULL);
     int k = registry_open(r, reterr);
     if (k >= 0)
         k = ranges_init(r, reterr);
@@ -84,13 +82,14 @@ ContainerRegistry *container_registry_free(ContainerRegistry *r) {
         container_cleanup_last(c);
         container_unlink(c);
     }
+    container_log_thread_stop(r->log_thread);
+    if (r->jobs) /* they hang, and may go on at any moment */
+        return NULL;
     (void) container_log_thread_free(r->log_thread);
     (void) container_events_free(r->events);
     ranges_done(r);
     (void) fd_close(r->state_fd);
     (void) fd_close(r->data_fd);
-    (void) pthread_cond_destroy(&r->idle);
-    (void) pthread_mutex_destroy(&r->mutex);
     free(r);
     return NULL;
 }
@@ -182,7 +181,7 @@ int container_find(ContainerRegistry *r, const ContainerViewer *v, const char *n
 }
 
 static unsigned starts_of(const ContainerRegistry *r, uid_t owner) {
-    unsigned n = 0;
+    unsigned n = container_jobs_apart(r, owner);
     for (const Container *c = r->first; c; c = c->next) {
         if (c->spec->owner != owner)
             continue;
@@ -203,6 +202,7 @@ int registry_check_quota(ContainerRegistry *r, uid_t owner, bool new_container, 
                          "you have %u containers already; exited ones count until they are removed", n);
     if (starts_of(r, owner) >= e->starts_max_per_uid)
         return error_set(reterr, ERROR_QUOTA_EXCEEDED, EDQUOT, "starts",
-                         "%u of your programs are being started already; try again", e->starts_max_per_uid);
+                         "%u starts or lists of processes of this owner are under way already; try again",
+                         e->starts_max_per_uid);
     return 0;
 }

@@ -178,7 +178,7 @@ void container_settle(Container *c) {
 }
 
 void container_cleanup_last(Container *c) {
-    if (!c->ended)
+    if (!c->ended || c->n_jobs > 0) /* what is hung up in it the next daemon clears away */
         return;
     bool files = wants_files_removed(c);
     if (files)

@@ -61,32 +61,54 @@ int handle_inspect(Call *call, Error *reterr) {
     return 0;
 }
 
-static json_object *render_processes(const Container *c, const ProcessInfo *p, size_t n) {
+static json_object *render_processes(uint32_t id_base, const ProcessInfo *p, size_t n) {
     size_t budget = PROCESSES_COMMAND_BYTES / (n + 1);
     budget = budget < PROCESS_COMMAND_MIN   ? PROCESS_COMMAND_MIN
              : budget > PROCESS_COMMAND_MAX ? PROCESS_COMMAND_MAX
                                             : budget;
     _cleanup_json_ json_object *o = json_object_new_object(), *list = json_object_new_array();
     for (size_t i = 0; list && i < n; i++)
-        if (render_append(list, render_process(&p[i], container_spec(c)->sandbox.id_base, budget)) < 0)
+        if (render_append(list, render_process(&p[i], id_base, budget)) < 0)
             return NULL;
     if (!o || render_add(o, "processes", TAKE_PTR(list)) < 0)
         return NULL;
     return TAKE_PTR(o);
 }
 
+/* Of a list that is being read; the container may be gone when it has been. */
+typedef struct ProcessesState {
+    CallTicket *ticket;
+    uint32_t id_base;
+} ProcessesState;
+
+static void on_listed(void *userdata, ProcessInfo *processes, size_t n, const Error *error) {
+    _cleanup_free_ ProcessesState *s = userdata;
+    Call *call = call_ticket_redeem(s->ticket);
+    if (!call)
+        return;
+    if (error)
+        call_fail(call, error);
+    else
+        (void) call_reply(call, render_processes(s->id_base, processes, n), false);
+}
+
 int handle_processes(Call *call, Error *reterr) {
     Container *c = NULL;
-    ProcessInfo *processes = NULL;
-    size_t n = 0;
     int r = call_find_container(call, &c, reterr);
-    if (r >= 0)
-        r = container_processes(c, &processes, &n, reterr);
     if (r < 0)
         return r;
-    (void) call_reply(call, render_processes(c, processes, n), false);
-    container_processes_free(processes, n);
-    return 0;
+    _cleanup_free_ ProcessesState *s = calloc(1, sizeof(ProcessesState));
+    if (s)
+        s->ticket = call_ticket(call);
+    if (!s || !s->ticket)
+        return fields_oom(reterr);
+    s->id_base = container_spec(c)->sandbox.id_base;
+    r = container_processes(c, on_listed, s, reterr);
+    if (r < 0)
+        (void) call_ticket_redeem(s->ticket);
+    else
+        (void) TAKE_PTR(s);
+    return r;
 }
 
 static void count_visible(ContainerRegistry *registry, const ContainerViewer *v, size_t *ret_n, size_t *ret_running) {

@@ -3,9 +3,10 @@
 /*
  * One thread a job, joined by the loop.
  *
- * The mutex guards `finished`, the only thing that threads write to. A thread puts its job there and writes to the
- * eventfd as its last two acts; the loop then joins it, which takes no time, and only after that calls the completion.
- * So everything the job wrote is visible to the completion, and no thread outlives the pool.
+ * The mutex guards `finished` and `n_running`, the only things that threads write to. A thread puts its job there and
+ * writes to the eventfd as its last two acts; the loop then joins it, which takes no time, and only after that calls
+ * the completion. So everything the job wrote is visible to the completion, and no thread outlives the pool: one with a
+ * thread that hangs is never freed.
  */
 
 #include "util/worker.h"
@@ -14,8 +15,10 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #define STACK_SIZE (256U * 1024U)
+#define FREE_USEC  1000000U
 
 typedef struct Job {
     WorkerPool *pool;
@@ -33,6 +36,8 @@ struct WorkerPool {
     unsigned jobs_max, n_jobs;
     Job *jobs; /* every job whose thread has not been joined */
     pthread_mutex_t mutex;
+    pthread_cond_t idle;
+    unsigned n_running;             /* run() has not returned */
     Job *finished, **finished_tail; /* in the order in which they ended */
 };
 
@@ -54,6 +59,12 @@ static void pool_unlink(WorkerPool *p, Job *j) {
     p->n_jobs--;
 }
 
+static void count_running(WorkerPool *p, int change) {
+    (void) pthread_mutex_lock(&p->mutex);
+    p->n_running += (unsigned) change;
+    (void) pthread_mutex_unlock(&p->mutex);
+}
+
 static void *job_main(void *userdata) {
     Job *j = userdata;
     WorkerPool *p = j->pool;
@@ -61,6 +72,8 @@ static void *job_main(void *userdata) {
     (void) pthread_mutex_lock(&p->mutex);
     *p->finished_tail = j;
     p->finished_tail = &j->next_finished;
+    if (--p->n_running == 0)
+        (void) pthread_cond_broadcast(&p->idle);
     (void) pthread_mutex_unlock(&p->mutex);
     /* fails only when the counter is full, and then the loop has been woken already */
     (void) !eventfd_write(p->event_fd, 1);
@@ -97,7 +110,8 @@ int worker_pool_new(sd_event *event, unsigned jobs_max, WorkerPool **ret) {
         return -ENOMEM;
     p->jobs_max = jobs_max;
     p->finished_tail = &p->finished;
-    (void) pthread_mutex_init(&p->mutex, NULL); /* cannot fail with default attributes */
+    (void) pthread_mutex_init(&p->mutex, NULL); /* these cannot fail with default attributes */
+    (void) pthread_cond_init(&p->idle, NULL);
     p->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (p->event_fd < 0)
         return -errno;
@@ -109,9 +123,28 @@ int worker_pool_new(sd_event *event, unsigned jobs_max, WorkerPool **ret) {
     return 0;
 }
 
+int worker_pool_wait(WorkerPool *p, uint64_t timeout_usec) {
+    struct timespec end;
+    (void) clock_gettime(CLOCK_MONOTONIC, &end);
+    uint64_t nsec = (uint64_t) end.tv_nsec + timeout_usec % 1000000U * 1000U;
+    end.tv_sec += (time_t) (timeout_usec / 1000000U + nsec / 1000000000U);
+    end.tv_nsec = (long) (nsec % 1000000000U);
+    int r = 0;
+    (void) pthread_mutex_lock(&p->mutex);
+    while (p->n_running > 0 && r == 0)
+        r = pthread_cond_clockwait(&p->idle, &p->mutex, CLOCK_MONOTONIC, &end);
+    r = p->n_running > 0 ? -ETIMEDOUT : 0;
+    (void) pthread_mutex_unlock(&p->mutex);
+    return r;
+}
+
 WorkerPool *worker_pool_free(WorkerPool *p) {
     if (!p)
         return NULL;
+    if (worker_pool_wait(p, FREE_USEC) < 0) {
+        (void) sd_event_source_set_enabled(p->source, SD_EVENT_OFF);
+        return NULL;
+    }
     /* All of them before any is freed: a thread that ends links itself behind the one that ended before it. */
     for (Job *j = p->jobs; j; j = j->next)
         (void) pthread_join(j->thread, NULL);
@@ -121,6 +154,7 @@ WorkerPool *worker_pool_free(WorkerPool *p) {
     }
     (void) sd_event_source_disable_unref(p->source);
     p->event_fd = fd_close(p->event_fd);
+    (void) pthread_cond_destroy(&p->idle);
     (void) pthread_mutex_destroy(&p->mutex);
     free(p);
     return NULL;
@@ -149,9 +183,12 @@ int worker_submit(WorkerPool *p, WorkerRun run, WorkerDone done, void *userdata)
     if (!j)
         return -ENOMEM;
     *j = (Job){ .pool = p, .run = run, .done = done, .userdata = userdata };
+    count_running(p, 1);
     int r = start_thread(j);
-    if (r < 0)
+    if (r < 0) {
+        count_running(p, -1);
         return r;
+    }
     pool_link(p, TAKE_PTR(j));
     return 0;
 }

@@ -20,7 +20,12 @@ typedef void (*WorkerRun)(void *userdata);  /* in the thread; all signals blocke
 typedef void (*WorkerDone)(void *userdata); /* in the loop */
 
 int worker_pool_new(sd_event *event, unsigned jobs_max, WorkerPool **ret);
-/* Waits for the running jobs; their completions are not called any more. */
+/* Until no job runs any more, TIMEOUT_USEC at most: 0 or -ETIMEDOUT. Completions are left to the loop. */
+int worker_pool_wait(WorkerPool *p, uint64_t timeout_usec);
+/*
+ * Waits a second for the running jobs; their completions are not called any more. If one of them hangs, the pool is
+ * left as it is, because that job's thread would still use it: nothing but the end of the process is to follow.
+ */
 WorkerPool *worker_pool_free(WorkerPool *p);
 DEFINE_CLEANUP(WorkerPool, worker_pool_free)
 

@@ -85,8 +85,29 @@ static void test_known(void **state) {
 
 static void test_refused(void **state) {
     static const char *const bad[] = {
-        "",      ":",          ":0",   "0:",    "0x0", "0 ",      "00x", "1e3",     "65535",   "65536", "4294967295", "4294967296",
-        "99999999999999999999", "nobodyhere", "huge", "outside", "negative", "hex", "broken", "#", "web:nogroup",  "web:65536", "1:2:3",
+        "",
+        ":",
+        ":0",
+        "0:",
+        "0x0",
+        "0 ",
+        "00x",
+        "1e3",
+        "65535",
+        "65536",
+        "4294967295",
+        "4294967296",
+        "99999999999999999999",
+        "nobodyhere",
+        "huge",
+        "outside",
+        "negative",
+        "hex",
+        "broken",
+        "#",
+        "web:nogroup",
+        "web:65536",
+        "1:2:3",
     };
     Image *image = *state;
     for (size_t i = 0; i < ELEMENTSOF(bad); i++) {

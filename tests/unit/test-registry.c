@@ -36,6 +36,7 @@ static struct CgroupGroup groups[64];
 static atomic_int spawn_error;     /* what sandbox_spawn() fails with */
 static atomic_uint spawn_usec;     /* how long it takes */
 static atomic_bool remove_is_busy; /* what cgroup_group_remove() meets */
+static atomic_int hang_fd; /* what cgroup_group_pids() reads a byte from, after it has the pids; 0: it does not */
 static uint64_t oom_kills;
 static char *exec_environment; /* what the last sandbox_exec() was given */
 static struct SeccompProgram *exec_seccomp;
@@ -156,6 +157,9 @@ int cgroup_group_pids(CgroupGroup *g, pid_t **ret, size_t *ret_n) {
             pids[n++] = g->pids[i];
     *ret = pids;
     *ret_n = n;
+    char byte;
+    if (hang_fd > 0)
+        assert_int_equal(read(hang_fd, &byte, 1), 1);
     return 0;
 }
 int cgroup_group_remove(CgroupGroup *g, uint64_t timeout_usec, Error *reterr) {
@@ -262,6 +266,8 @@ typedef struct Fixture {
     ContainerNotice notices[16];
     Error error; /* of FAILED */
     unsigned n_done;
+    size_t n_listed;
+    pid_t first_listed;
     Error done_error;
     bool done_ok;
 } Fixture;
@@ -298,11 +304,13 @@ static int set_up(void **state) {
         .containers_max_per_uid = 3,
         .starts_max_per_uid = 3,
         .log_max_bytes = 1024 * 1024,
+        .jobs_wait_usec = 10000000,
     };
     memset(groups, 0, sizeof(groups));
     spawn_error = 0;
     spawn_usec = 0;
     remove_is_busy = false;
+    hang_fd = 0;
     oom_kills = 0;
     registry_open(f);
     *state = f;
@@ -723,10 +731,41 @@ static void test_exec(void **state) {
     assert_int_equal(program.n_ref, 0);
 }
 
+/* Keys are compared whole; the order is the container's, then the caller's. */
+static void test_exec_environment(void **state) {
+    Fixture *f = *state;
+    ContainerSpec *spec = spec_new(1000, "x", "exec sleep 100");
+    strv_free(spec->sandbox.program.environment);
+    char *base[] = { (char *) "Z=1", (char *) "AB=2", (char *) "A=3", (char *) "E==", (char *) "B=5", NULL };
+    spec->sandbox.program.environment = strv_copy(base);
+    Container *c = start(f, spec);
+    run_until(f, &f->n_notices, 1);
+    ExecState s = { 0 };
+    SandboxProgram p = exec_program("exit 0");
+    strv_free(p.environment);
+    char *own[] = { (char *) "Y=", (char *) "ABC=6", (char *) "B=7", (char *) "A==", (char *) "E=", NULL };
+    p.environment = strv_copy(own);
+    assert_int_equal(container_exec(c, &p, on_exec_started, on_exec_exited, &s, NULL, NULL), 0);
+    run_until(f, &s.n_exited, 1);
+    assert_string_equal(exec_environment, "Z=1 AB=2 HOSTNAME=x Y= ABC=6 B=7 A== E= ");
+    p = exec_program("exit 0");
+    p.environment = strv_free(p.environment);
+    assert_int_equal(container_exec(c, &p, on_exec_started, on_exec_exited, &s, NULL, NULL), 0);
+    run_until(f, &s.n_exited, 2);
+    assert_string_equal(exec_environment, "Z=1 AB=2 A=3 E== B=5 HOSTNAME=x ");
+}
+
 static void on_verified(void *userdata, const SandboxCheck *checks, size_t n, const Error *error) {
     Fixture *f = userdata;
     f->n_done++;
     f->done_ok = !error && n == 1 && checks[0].passed;
+}
+
+static void on_listed(void *userdata, ProcessInfo *processes, size_t n, const Error *error) {
+    Fixture *f = userdata;
+    on_done(f, error);
+    f->n_listed = n;
+    f->first_listed = n > 0 ? processes[0].host_pid : 0;
 }
 
 static void test_verify_and_processes(void **state) {
@@ -735,12 +774,69 @@ static void test_verify_and_processes(void **state) {
     assert_int_equal(container_verify(c, on_verified, f, NULL), 0);
     run_until(f, &f->n_done, 1);
     assert_true(f->done_ok);
-    ProcessInfo *infos;
-    size_t n;
-    assert_int_equal(container_processes(c, &infos, &n, NULL), 0);
-    assert_int_equal(n, 1);
-    assert_int_equal(infos[0].host_pid, container_pid(c));
-    container_processes_free(infos, n);
+    assert_int_equal(container_processes(c, on_listed, f, NULL), 0);
+    assert_int_equal(f->n_done, 1);
+    run_until(f, &f->n_done, 2);
+    assert_true(f->done_ok);
+    assert_int_equal(f->n_listed, 1);
+    assert_int_equal(f->first_listed, container_pid(c));
+}
+
+static ErrorKind processes_error(Fixture *f, Container *c) {
+    Error error = ERROR_INIT;
+    assert_true(container_processes(c, on_listed, f, &error) < 0);
+    return error.kind;
+}
+
+/* They cost the owner starts, also when the container is gone, but not the container's end. */
+static void test_processes_that_hang(void **state) {
+    Fixture *f = *state;
+    Container *c = run(f, "x", "exec sleep 100");
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    hang_fd = fds[0];
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(container_processes(c, on_listed, f, NULL), 0);
+    assert_int_equal(processes_error(f, c), ERROR_QUOTA_EXCEEDED);
+    remove_container(f, c, true);
+    assert_int_equal(f->n_done, 1);
+    expect_nothing_left(f);
+    assert_int_equal(start_error(f, spec_new(1000, "y", "true")), ERROR_QUOTA_EXCEEDED);
+    (void) start(f, spec_new(2000, "y", "exec sleep 100"));
+    run_until(f, &f->n_notices, 1);
+    assert_int_equal(write(fds[1], "xyz", 3), 3);
+    run_until(f, &f->n_done, 4);
+    assert_false(f->done_ok);
+    assert_int_equal(f->done_error.kind, ERROR_NOT_RUNNING);
+    (void) run(f, "z", "exec sleep 100");
+    (void) close(fds[0]);
+    (void) close(fds[1]);
+}
+
+/* While a list was being read a process has left, and its number may be anybody's. */
+static void test_processes_that_leave(void **state) {
+    Fixture *f = *state;
+    Container *c = run(f, "x", "exec sleep 100");
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    struct CgroupGroup *g = group_find(container_id(c));
+    assert_int_equal(cgroup_group_attach(g, getpid(), NULL), 0);
+    assert_int_equal(container_processes(c, on_listed, f, NULL), 0);
+    run_until(f, &f->n_done, 1);
+    assert_int_equal(f->n_listed, 2);
+    hang_fd = fds[0];
+    assert_int_equal(container_processes(c, on_listed, f, NULL), 0);
+    usleep(100000); /* until it has the pids */
+    for (unsigned i = 0; i < ELEMENTSOF(g->pids); i++)
+        if (g->pids[i] == getpid())
+            g->pids[i] = 0;
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    run_until(f, &f->n_done, 2);
+    assert_true(f->done_ok);
+    assert_int_equal(f->n_listed, 1);
+    assert_int_equal(f->first_listed, container_pid(c));
+    (void) close(fds[0]);
+    (void) close(fds[1]);
 }
 
 static void test_detach(void **state) {
@@ -931,6 +1027,48 @@ static void test_recover_rubbish(void **state) {
     assert_int_equal(entries(f->data_fd, "containers"), 1);
 }
 
+static uint64_t seconds(void) {
+    struct timespec t;
+    (void) clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec;
+}
+
+/* A job that hangs does not keep the daemon from ending; what it uses is there when it goes on. */
+static void test_end_while_one_hangs(void **state) {
+    Fixture *f = *state;
+    f->environment.jobs_wait_usec = 100000;
+    registry_close(f);
+    registry_open(f);
+    ContainerSpec *s = spec_new(1000, "x", "exec sleep 100");
+    s->attached = true;
+    Container *c = start(f, s);
+    run_until(f, &f->n_notices, 1);
+    int fds[2];
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    hang_fd = fds[0];
+    assert_int_equal(container_processes(c, on_listed, f, NULL), 0);
+    uint64_t begin = seconds();
+    assert_null(container_registry_free(f->registry));
+    assert_null(worker_pool_free(f->environment.workers));
+    assert_true(seconds() - begin <= 3);
+    /* as the next daemon finds it */
+    Fixture next = { .environment = f->environment };
+    hang_fd = 0;
+    registry_open(&next);
+    assert_int_equal(container_registry_recover(next.registry, NULL), 0);
+    c = find(&next, 1000, "x", NULL);
+    assert_non_null(c);
+    assert_int_equal(container_state(c), CONTAINER_RUNNING);
+    assert_false(container_spec(c)->attached);
+    registry_close(&next);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    assert_int_equal(worker_pool_wait(f->environment.workers, 10000000), 0);
+    assert_int_equal(f->n_done, 0);
+    (void) close(fds[0]);
+    (void) close(fds[1]);
+    /* nothing hangs any more: now tear_down() frees all of it, and finds what has been freed too early */
+}
+
 /* The daemon ended while it was starting one; then while it was removing one. */
 static void test_recover_half_made(void **state) {
     Fixture *f = *state;
@@ -965,7 +1103,10 @@ int main(void) {
         TEST(test_kill_process),
         TEST(test_pause),
         TEST(test_exec),
+        TEST(test_exec_environment),
         TEST(test_verify_and_processes),
+        TEST(test_processes_that_hang),
+        TEST(test_processes_that_leave),
         TEST(test_detach),
         TEST(test_busy_cgroup),
         TEST(test_recover_running),
@@ -974,6 +1115,7 @@ int main(void) {
         TEST(test_recover_stranger),
         TEST(test_recover_rubbish),
         TEST(test_recover_half_made),
+        TEST(test_end_while_one_hangs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,11 +115,40 @@ static void freeing_waits_and_completes_nothing(void **state) {
     assert_null(worker_pool_free(NULL));
 }
 
+/* It is left alone, with the pool; what is to be done then is to exit, but it may be freed when it has come back. */
+static void freeing_leaves_what_hangs(void **state) {
+    sd_event *event = NULL;
+    assert_true(sd_event_new(&event) >= 0);
+    WorkerPool *pool = NULL;
+    assert_int_equal(worker_pool_new(event, 4, &pool), 0);
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    TestJob stuck = { .wait_fd = fds[0], .event = event, .pool = pool };
+    TestJob quick = { .wait_fd = -1, .event = event, .pool = pool };
+    assert_int_equal(worker_pool_wait(pool, 0), 0);
+    assert_int_equal(worker_submit(pool, run, done, &quick), 0);
+    assert_int_equal(worker_pool_wait(pool, 10000000), 0);
+    assert_true(quick.ran && !quick.done);
+    assert_int_equal(worker_submit(pool, run, done, &stuck), 0);
+    assert_int_equal(worker_pool_wait(pool, 0), -ETIMEDOUT);
+    assert_int_equal(worker_pool_wait(pool, 10000), -ETIMEDOUT);
+    assert_null(worker_pool_free(pool));
+    assert_false(stuck.ran);
+    assert_int_equal(write(fds[1], "x", 1), 1);
+    assert_int_equal(worker_pool_wait(pool, 10000000), 0);
+    assert_true(stuck.ran && !stuck.done);
+    worker_pool_free(pool);
+    close(fds[0]);
+    close(fds[1]);
+    sd_event_unref(event);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(jobs_run_in_threads_and_complete_in_the_loop),
         cmocka_unit_test(a_stuck_job_holds_up_nobody_else),
         cmocka_unit_test(freeing_waits_and_completes_nothing),
+        cmocka_unit_test(freeing_leaves_what_hangs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
