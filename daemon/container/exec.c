@@ -66,14 +66,14 @@ void container_execs_free(Container *c) {
         exec_free(c->execs);
 }
 
-static int attach(void *userdata, pid_t pid, Error *reterr) {
-    return cgroup_group_attach(userdata, pid, reterr);
+static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
+    return cgroup_group_attach(userdata, process->pid, reterr);
 }
 
 static void exec_run(ContainerJob *j) {
     ExecJob *e = (ExecJob *) j;
     const Container *c = j->container;
-    SandboxPlacement placement = { cgroup_group_fd(e->group), attach, e->group };
+    SandboxPlacement placement = { cgroup_group_fd(e->group), born, e->group };
     e->result = sandbox_exec(c->registry->environment.sandbox, e->init_pidfd, c->spec->sandbox.id_base, &e->program,
                              &placement, &e->process, &e->error);
 }

@@ -145,6 +145,10 @@ static void recover_started(Container *c) {
     ProcessExit exit = { .known = false };
     _cleanup_fd_ int pidfd = process_pidfd_open(c->pid);
     bool same = pidfd >= 0 && is_same_process(c, pidfd);
+    if (same && sandbox_has_executed(c->registry->environment.sandbox, c->pid) == 0) {
+        recover_half_made(c); /* noted down before its program could run, and it never did */
+        return;
+    }
     if (same && is_in_group(c)) {
         adopt_running(c, TAKE_FD(pidfd));
         return;

@@ -5,8 +5,8 @@
  *
  * The loop registers it: id, name, quota, range of ids. One job then does everything that may take time, in this order:
  * directory and record in the state directory, so that whatever follows can be found by the next daemon; writable
- * layer's directory, seccomp program, cgroup with its limits, log, the process, the record again with the process in
- * it. STARTED is told only after that record is on disk. A job that fails undoes its own work in its own thread.
+ * layer's directory, seccomp program, cgroup with its limits, log, the process, and, while that still waits, the record
+ * again with the process in it. A job that fails undoes its own work in its own thread.
  *
  * Trust: the spec is checked, yet the descriptors in it were opened by the caller and may hang whoever uses them; that
  * holds up this job and counts against the caller's starts, nothing else.
@@ -139,8 +139,25 @@ static int start_open_log(StartJob *s, Error *reterr) {
     return container_log_open(c->registry->log_thread, s->state_fd, s->data_fd, s->payload_fds, &s->log, reterr);
 }
 
-static int attach(void *userdata, pid_t pid, Error *reterr) {
-    return cgroup_group_attach(userdata, pid, reterr);
+/*
+ * The process exists and waits: note it down before its program can run, so that a daemon that is killed at any instant
+ * leaves no program behind that the next one would not find.
+ */
+static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
+    StartJob *s = userdata;
+    int r = cgroup_group_attach(s->group, process->pid, reterr);
+    if (r < 0)
+        return r;
+    s->process.pid = process->pid;
+    s->process.uid = process->uid;
+    s->process.gid = process->gid;
+    s->started_usec = now_usec();
+    r = process_start_time(process->pid, &s->start_time);
+    if (r >= 0)
+        r = write_record(s);
+    if (r < 0)
+        return error_failed(reterr, -r, "record", "the record cannot be written: %s", strerror(-r));
+    return 0;
 }
 
 static int start_spawn(StartJob *s, Error *reterr) {
@@ -151,24 +168,13 @@ static int start_spawn(StartJob *s, Error *reterr) {
     for (unsigned i = 0; i < 2; i++)
         if (sandbox.program.stdio[i + 1] < 0)
             sandbox.program.stdio[i + 1] = s->payload_fds[i];
-    SandboxPlacement placement = { cgroup_group_fd(s->group), attach, s->group };
+    SandboxPlacement placement = { cgroup_group_fd(s->group), born, s };
     int r = sandbox_spawn(c->registry->environment.sandbox, &sandbox, &placement, &s->process, reterr);
     if (r < 0)
         return r;
-    s->started_usec = now_usec();
     /* Only the payload may hold the FIFOs for writing: else their end would never be seen. */
     s->payload_fds[0] = fd_close(s->payload_fds[0]);
     s->payload_fds[1] = fd_close(s->payload_fds[1]);
-    return 0;
-}
-
-/* A process that has ended already is a zombie until we reap it, so its start time can still be read. */
-static int start_record(StartJob *s, Error *reterr) {
-    int r = process_start_time(s->process.pid, &s->start_time);
-    if (r >= 0)
-        r = write_record(s);
-    if (r < 0)
-        return error_failed(reterr, -r, "record", "the record cannot be written: %s", strerror(-r));
     return 0;
 }
 
@@ -180,8 +186,8 @@ static int start_open_terminal_log(StartJob *s, Error *reterr) {
 }
 
 static int (*const steps[])(StartJob *s, Error *reterr) = {
-    start_register, start_make_layer, start_compile, start_make_group,
-    start_open_log, start_spawn,      start_record,  start_open_terminal_log,
+    start_register, start_make_layer, start_compile,           start_make_group,
+    start_open_log, start_spawn,      start_open_terminal_log,
 };
 
 static void kill_and_reap(SandboxProcess *p) {

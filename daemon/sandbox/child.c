@@ -242,8 +242,7 @@ static _Noreturn void execute(const ChildPlan *p) {
 }
 
 _Noreturn void child_run(const ChildPlan *p) {
-    /* Until execve gives it a name of its own: the parent tells by it whether execve has happened. */
-    (void) prctl(PR_SET_NAME, "(kennel)", 0, 0, 0);
+    (void) prctl(PR_SET_NAME, CHILD_NAME, 0, 0, 0);
     reset_signals();
     close_inherited(p);
     (void) umask(022);

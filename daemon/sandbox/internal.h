@@ -113,6 +113,9 @@ int mounts_enter(const SandboxSpec *spec, const int *fds, SandboxStage *stage, R
 /* Opens a file of the container's /dev and checks by device number that it is what it should be. After clone. */
 int mounts_open_device(const char *path, int flags, unsigned major, unsigned minor);
 
+/* What the child is called until execve gives it a name of its own; the parent tells by it how far it came. */
+#define CHILD_NAME "(kennel)"
+
 /* child.c: everything after clone; none of it returns. */
 typedef struct ChildPlan {
     const SandboxSpec *spec; /* NULL: joins a running container */

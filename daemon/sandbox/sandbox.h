@@ -69,13 +69,6 @@ typedef struct SandboxSpec {
 void sandbox_program_done(SandboxProgram *p);
 void sandbox_spec_done(SandboxSpec *s);
 
-/* Where the process is to be born. attach() puts it into what CLONE_INTO_CGROUP does not reach, before it is let go. */
-typedef struct SandboxPlacement {
-    int cgroup_fd;
-    int (*attach)(void *userdata, pid_t pid, Error *reterr);
-    void *userdata;
-} SandboxPlacement;
-
 /* The new process: its program has been executed. uid and gid are those it started with, as the container sees them. */
 typedef struct SandboxProcess {
     pid_t pid;
@@ -83,6 +76,17 @@ typedef struct SandboxProcess {
     int terminal_fd; /* the pseudo terminal's master, -EBADF without one */
     uint32_t uid, gid;
 } SandboxProcess;
+
+/*
+ * Where the process is to be born. born() is called once it exists and waits, before it is let go: it puts it into what
+ * CLONE_INTO_CGROUP does not reach, and may note it down, so that no program ever runs that nobody knows of. PROCESS has
+ * its pid and ids; the fds stay the callee's.
+ */
+typedef struct SandboxPlacement {
+    int cgroup_fd;
+    int (*born)(void *userdata, const SandboxProcess *process, Error *reterr);
+    void *userdata;
+} SandboxPlacement;
 
 #define SANDBOX_PROCESS_INIT ((SandboxProcess){ .pidfd = -EBADF, .terminal_fd = -EBADF })
 void sandbox_process_done(SandboxProcess *p);
@@ -109,6 +113,12 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
 /* Starts one more program in the container whose first process INIT_PIDFD is. ID_BASE as the container's. */
 int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const SandboxProgram *program,
                  const SandboxPlacement *placement, SandboxProcess *ret, Error *reterr);
+
+/*
+ * Has the process got as far as its program, or is it still (or was, when it died) our own code? Returns 1, 0, or -errno
+ * if there is no such process.
+ */
+int sandbox_has_executed(SandboxHost *h, pid_t pid);
 
 /*
  * Compares what the kernel says of a running container's first process with what it was to have. Appends to CHECKS.

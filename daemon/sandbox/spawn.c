@@ -130,11 +130,13 @@ static int write_oom_score(const Child *child) {
 }
 
 /* What both kinds of start do with a child that waits: the groups that clone could not put it into, the OOM score. */
-static int place_child(SandboxHost *h, Child *child, const SandboxPlacement *placement, Error *reterr) {
+static int place_child(SandboxHost *h, Child *child, const SandboxPlacement *placement, const SandboxIds *ids,
+                       Error *reterr) {
+    SandboxProcess process = { child->pid, child->pidfd, -EBADF, ids->uid, ids->gid };
     int r = open_child_directory(h, child);
     if (r < 0)
         return stage_error(reterr, STAGE_CLONE, -r, "the new process cannot be found in /proc");
-    r = placement->attach ? placement->attach(placement->userdata, child->pid, reterr) : 0;
+    r = placement->born ? placement->born(placement->userdata, &process, reterr) : 0;
     if (r < 0)
         return r;
     r = write_oom_score(child);
@@ -155,13 +157,30 @@ static int failure_to_error(const Report *report, const SandboxProgram *program,
                      report->detail, report->detail[0] ? ": " : "", strerror(report->code));
 }
 
-/* After the end of file: did the process get as far as execve? Its name tells, even when it is dead already. */
-static int check_executed(const Child *child, Error *reterr) {
+/* By its name: the child's own until execve, and a zombie keeps the last one. */
+static int has_executed(int dir_fd) {
     char name[32] = { 0 };
-    _cleanup_fd_ int fd = openat(child->dir_fd, "comm", O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fd_read_all(fd, name, sizeof(name) - 1) < 0)
-        return stage_error(reterr, STAGE_EXECVE, errno, "the process cannot be looked at");
-    if (strcmp(name, "(kennel)\n") == 0)
+    _cleanup_fd_ int fd = openat(dir_fd, "comm", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = fd_read_all(fd, name, sizeof(name) - 1);
+    return n < 0 ? (int) n : strcmp(name, CHILD_NAME "\n") != 0;
+}
+
+int sandbox_has_executed(SandboxHost *h, pid_t pid) {
+    Child child = { .pid = pid, .pidfd = -EBADF, .dir_fd = -EBADF };
+    int r = open_child_directory(h, &child);
+    if (r >= 0)
+        r = has_executed(child.dir_fd);
+    (void) fd_close(child.dir_fd);
+    return r;
+}
+
+static int check_executed(const Child *child, Error *reterr) {
+    int r = has_executed(child->dir_fd);
+    if (r < 0)
+        return stage_error(reterr, STAGE_EXECVE, -r, "the process cannot be looked at");
+    if (r == 0)
         return stage_error(reterr, STAGE_EXECVE, ECHILD, "the process died before it executed the program");
     return 0;
 }
@@ -335,7 +354,7 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
     if (r < 0)
         return stage_error(reterr, STAGE_CLONE, -r, "no process could be made");
     child_socket = fd_close(child_socket);
-    r = place_child(h, &child, placement, reterr);
+    r = place_child(h, &child, placement, &ids, reterr);
     if (r >= 0)
         r = ids_write_maps(child.dir_fd, spec->id_base, reterr);
     if (r >= 0)
@@ -411,7 +430,7 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
     if (r < 0)
         return stage_error(reterr, STAGE_JOIN, -r, "no process could be made in the container");
     child_socket = fd_close(child_socket);
-    r = place_child(h, &child, placement, reterr);
+    r = place_child(h, &child, placement, &ids, reterr);
     if (r >= 0) {
         r = fd_send(socket, NULL, 0, "", 1);
         r = r < 0 ? stage_error(reterr, STAGE_JOIN, -r, "the new process cannot be let go") : 0;

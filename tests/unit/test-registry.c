@@ -225,9 +225,13 @@ static int fake_start(const SandboxProgram *p, const SandboxPlacement *placement
     (void) close(executed[1]);
     (void) !read(executed[0], &byte, 1);
     (void) close(executed[0]);
-    (void) placement->attach(placement->userdata, pid, reterr);
     *ret = (SandboxProcess){ .pid = pid, .pidfd = process_pidfd_open(pid), .terminal_fd = -EBADF, .uid = 7, .gid = 8 };
+    assert_int_equal(placement->born(placement->userdata, ret, reterr), 0);
     return 0;
+}
+static int has_executed = 1;
+int sandbox_has_executed(SandboxHost *h, pid_t pid) {
+    return has_executed;
 }
 int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacement *placement, SandboxProcess *ret,
                   Error *reterr) {
@@ -1089,6 +1093,24 @@ static void test_recover_half_made(void **state) {
     expect_nothing_left(f);
 }
 
+/* The daemon was killed when the process had been noted down and its program had not begun to run. */
+static void test_recover_never_executed(void **state) {
+    Fixture *f = *state;
+    Container *c = start(f, spec_new(1000, "x", "exec sleep 100"));
+    run_until(f, &f->n_notices, 1);
+    int pidfd = process_pidfd_open(container_pid(c));
+    assert_true(pidfd >= 0);
+    has_executed = 0;
+    reopen(f);
+    has_executed = 1;
+    for (unsigned i = 0; i < 500 && container_registry_count(f->registry, NULL) > 0; i++)
+        (void) sd_event_run(f->event, 10000);
+    expect_nothing_left(f);
+    struct pollfd gone = { .fd = pidfd, .events = POLLIN };
+    assert_int_equal(poll(&gone, 1, 5000), 1);
+    (void) close(pidfd);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
@@ -1115,6 +1137,7 @@ int main(void) {
         TEST(test_recover_stranger),
         TEST(test_recover_rubbish),
         TEST(test_recover_half_made),
+        TEST(test_recover_never_executed),
         TEST(test_end_while_one_hangs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
