@@ -14,6 +14,7 @@
 #include "client/stdio.h"
 #include "client/verb.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -236,6 +237,9 @@ static int take_master(Session *s, json_object *parameters, FramingMessage *m, E
         return error_failed(reterr, EPROTO, "daemon", "sent no terminal with its reply");
     s->master_fd = TAKE_FD(m->fds[index]);
     terminal_pass_size(s->master_fd); /* it may have changed since it was asked for */
+    /* A program that reads nothing must not keep us from the keys that detach or end it. */
+    if (fcntl(s->master_fd, F_SETFL, O_NONBLOCK) < 0)
+        return error_failed(reterr, errno, "cannot use the terminal", "%s", strerror(errno));
     int r = pump_open_terminal_output(&s->output, s->master_fd);
     if (r == 0 && s->wish->interactive) {
         r = terminal_mode_raw(&s->mode, STDIN_FILENO);

@@ -528,5 +528,8 @@ int mounts_open_device(const char *path, int flags, unsigned major_number, unsig
         return -errno;
     if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(major_number, minor_number))
         return -ENODEV;
+    /* O_NONBLOCK was for the open alone: whoever gets this reads and writes it as usual. */
+    if (fcntl(fd, F_SETFL, 0) < 0)
+        return -errno;
     return TAKE_FD(fd);
 }

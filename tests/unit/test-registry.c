@@ -1104,7 +1104,7 @@ static void test_recover_never_executed(void **state) {
     reopen(f);
     has_executed = 1;
     for (unsigned i = 0; i < 500 && container_registry_count(f->registry, NULL) > 0; i++)
-        (void) sd_event_run(f->event, 10000);
+        (void) sd_event_run(f->environment.event, 10000);
     expect_nothing_left(f);
     struct pollfd gone = { .fd = pidfd, .events = POLLIN };
     assert_int_equal(poll(&gone, 1, 5000), 1);
