@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "integration"))
 
 import images  # noqa: E402
-from kenneld import SANITIZED, Kenneld, cgroup_directories, host_pids_of  # noqa: E402
+from kenneld import SANITIZED, Kenneld, controllers, wait_for  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -24,14 +24,6 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds; left out by tests/run --fast")
     config.addinivalue_line("markers", "needs(controller): wants a cgroup controller, which an imitated pure v2 host may lack")
     config.addinivalue_line("markers", "unsanitized: measures or limits the daemon in a way that ASan cannot bear")
-
-
-def controllers():
-    """The cgroup controllers that this host offers: on cgroup2, else each on a hierarchy of version 1."""
-    unified = pathlib.Path("/sys/fs/cgroup/cgroup.controllers")
-    if unified.exists():
-        return set(unified.read_text().split())
-    return {path.name for path in pathlib.Path("/sys/fs/cgroup").iterdir()}
 
 
 def pytest_collection_modifyitems(items):
@@ -55,22 +47,21 @@ def module_daemon(request):
 
 
 @pytest.fixture
-def kennel(module_daemon):
-    """The file's daemon, with no container in it before and after the test."""
+def kennel(module_daemon, scratch):
+    """The file's daemon, with no container in it before and after the test; its containers end before `scratch` does."""
     assert module_daemon.process.poll() is None, f"an earlier test ended the daemon:\n{module_daemon.log()[-6000:]}"
     yield module_daemon
     assert module_daemon.process.poll() is None, f"the daemon has ended:\n{module_daemon.log()[-6000:]}"
     module_daemon.remove_all()
     assert module_daemon.containers() == []
-    for container in module_daemon.ids:
-        assert not host_pids_of(container), f"processes of {container} are left"
-        assert not cgroup_directories(container), f"cgroups of {container} are left"
+    # what removes itself is not listed any more while its cgroup and directories are being removed
+    wait_for(lambda: not any(module_daemon.remains(c) for c in module_daemon.ids), "what is left of the containers to go")
     module_daemon.ids.clear()
     module_daemon.check_log()
 
 
 @pytest.fixture
-def make_daemon(request):
+def make_daemon(request, scratch):
     """Daemons of a test's own: make_daemon(config=...) starts one."""
     made = []
 
@@ -127,9 +118,9 @@ def probe(cache_directory):
 
 
 @pytest.fixture
-def scratch(tmp_path_factory):
+def scratch():
     """A directory that every user may enter, unlike tmp_path."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="kennel-test-scratch-"))
     path.chmod(0o755)
     yield path
-    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(path)

@@ -16,7 +16,7 @@ import subprocess
 import threading
 
 import pytest
-from kenneld import KENNEL, KENNELD, host_pids_of, wait_for
+from kenneld import KENNEL, KENNELD, host_pids_of, read_terminal, wait_for
 from varlink import VarlinkError
 
 
@@ -279,12 +279,7 @@ def test_cve_2025_52565_the_terminal_is_bound_by_descriptor(kennel, busybox_root
         c.send("Run", {"command": command, "rootfs": 0, "terminal": {"rows": 9, "columns": 9}, "remove": True}, [fd], more=True)
         os.close(fd)
         c.receive("Run")
-        text = b""
-        try:
-            while True:
-                text += os.read(c.fds[0], 1000)
-        except OSError:
-            pass
+        text = read_terminal(c.fds[0])
         assert c.receive("Run")[0]["container"]["exit"]["code"] == 3
     assert set(text.split()) == {b"88"}, text  # major 136: ptys
 

@@ -37,6 +37,14 @@ def wait_for(condition, what, timeout=PATIENCE):
         time.sleep(0.005)
 
 
+def controllers():
+    """The cgroup controllers that this host offers: on cgroup2, else each on a hierarchy of version 1."""
+    unified = pathlib.Path("/sys/fs/cgroup/cgroup.controllers")
+    if unified.exists():
+        return set(unified.read_text().split())
+    return {path.name for path in pathlib.Path("/sys/fs/cgroup").iterdir()}
+
+
 def cgroup_directories(container_id):
     """Every cgroup directory of this name, on whatever hierarchy."""
     found = []
@@ -66,6 +74,22 @@ def session_pids(session):
             if int(fields[3]) == session and fields[0] != "Z":
                 found.append(int(entry))
     return found
+
+
+def read_terminal(fd):
+    """All that comes from a pseudo terminal's master until its other end is closed. The fd may be non-blocking."""
+    text = b""
+    while select.select([fd], [], [], PATIENCE)[0]:
+        try:
+            chunk = os.read(fd, 65536)
+        except BlockingIOError:
+            continue
+        except OSError:  # EIO: nobody has the other end open any more
+            return text
+        if not chunk:
+            return text
+        text += chunk
+    raise AssertionError(f"the terminal stays open and silent after {text!r}")
 
 
 class Result:
@@ -220,10 +244,15 @@ class Kenneld:
                 subprocess.run(["umount", "-l", target], check=False)
         shutil.rmtree(self.base, ignore_errors=True)
 
+    def remains(self, container):
+        """Processes, cgroups and directories of a container."""
+        directories = [top / "containers" / container for top in (self.state, self.data)]
+        return host_pids_of(container) + cgroup_directories(container) + [d for d in directories if d.exists()]
+
     def check_nothing_left(self):
         for container in self.ids:
-            assert not host_pids_of(container), f"processes of {container} are left"
-            assert not cgroup_directories(container), f"cgroups of {container} are left"
+            left = self.remains(container)
+            assert not left, f"of {container} there is still {left}"
         mounts = pathlib.Path("/proc/self/mountinfo").read_text()
         assert str(self.base) not in mounts, f"mounts are left: {[m for m in mounts.splitlines() if str(self.base) in m]}"
         for directory in (self.state / "containers", self.data / "containers"):

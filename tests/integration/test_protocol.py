@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from kenneld import INTERFACE, INTERFACE_FILE, PATIENCE, host_pids_of, wait_for
+from kenneld import INTERFACE, INTERFACE_FILE, PATIENCE, host_pids_of, read_terminal, wait_for
 from varlink import Closed, Connection, Interface, VarlinkError
 
 CALL_MAX = 1024 * 1024
@@ -88,10 +88,7 @@ def test_run_with_a_terminal_gives_its_master(kennel):
         stream = c.stream("Run", command=["/bin/sh", "-c", "stty size; exit 2"], terminal={"rows": 12, "columns": 34}, remove=True)
         first = next(stream)
         assert first["terminal"] == 0 and len(c.fds) == 1
-        text = b""
-        while b"12 34\r\n" not in text:
-            assert select.select([c.fds[0]], [], [], PATIENCE)[0]
-            text += os.read(c.fds[0], 1000)
+        assert read_terminal(c.fds[0]) == b"12 34\r\n"
         assert next(stream)["container"]["exit"]["code"] == 2
 
 
