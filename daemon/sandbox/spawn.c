@@ -34,15 +34,6 @@
 
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-const char *sandbox_stage_to_string(SandboxStage s) {
-    static const char *const names[] = {
-#define X(name, text) text,
-        SANDBOX_STAGES(X)
-#undef X
-    };
-    return (unsigned) s < ELEMENTSOF(names) ? names[s] : "unknown";
-}
-
 /* A child that must not outlive the attempt. */
 typedef struct Child {
     pid_t pid;
