@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The fakes, and the fixture that starts containers on them: see the header. */
+
+#include "registry-fixture.h"
+
+#include "util/paths.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* --- fakes --- */
+
+struct Fakes fakes = { .has_executed = 1, .program = { .fprog = { 1, &fakes.program.filter } } };
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+SeccompProgram *seccomp_program_ref(SeccompProgram *p) {
+    __atomic_add_fetch(&p->n_ref, 1, __ATOMIC_SEQ_CST);
+    return p;
+}
+SeccompProgram *seccomp_program_unref(SeccompProgram *p) {
+    if (p)
+        __atomic_sub_fetch(&p->n_ref, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+const struct sock_fprog *seccomp_program_fprog(const SeccompProgram *p) {
+    return &p->fprog;
+}
+int seccomp_program_from_bytes(const void *bytes, size_t size, SeccompProgram **ret) {
+    if (size != sizeof(struct sock_filter))
+        return -EBADMSG;
+    *ret = seccomp_program_ref(&fakes.program);
+    return 0;
+}
+int seccomp_cache_get(SeccompCache *c, const char *profile, uint64_t caps, SeccompProgram **ret, Error *reterr) {
+    if (profile && strcmp(profile, "bad") == 0)
+        return error_invalid(reterr, "seccompProfile", "it is bad");
+    *ret = seccomp_program_ref(&fakes.program);
+    return 0;
+}
+
+CgroupGroup *fake_group_find(const char *id) {
+    for (unsigned i = 0; i < ELEMENTSOF(fakes.groups); i++)
+        if (fakes.groups[i].exists && strcmp(fakes.groups[i].id, id) == 0)
+            return &fakes.groups[i];
+    return NULL;
+}
+int cgroup_hierarchies_shared_fd(const CgroupHierarchies *h) {
+    static int fd = -1;
+    if (fd < 0)
+        fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    return fd;
+}
+
+CgroupVersion cgroup_hierarchies_version(const CgroupHierarchies *h, CgroupController c) {
+    return CGROUP_V2;
+}
+int cgroup_limits_apply(CgroupGroup *g, const CgroupLimits *limits, Error *reterr) {
+    if (limits->memory == 1)
+        return error_set(reterr, ERROR_LIMIT_UNAVAILABLE, ENOTSUP, "memory", "there is none");
+    return 0;
+}
+int cgroup_group_create(CgroupHierarchies *h, const char *id, CgroupGroup **ret, Error *reterr) {
+    pthread_mutex_lock(&mutex);
+    for (unsigned i = 0; i < ELEMENTSOF(fakes.groups); i++)
+        if (!fakes.groups[i].exists) {
+            fakes.groups[i] = (CgroupGroup){ .exists = true };
+            (void) snprintf(fakes.groups[i].id, sizeof(fakes.groups[i].id), "%s", id);
+            *ret = &fakes.groups[i];
+            break;
+        }
+    pthread_mutex_unlock(&mutex);
+    return 0;
+}
+int cgroup_group_open(CgroupHierarchies *h, const char *id, CgroupGroup **ret, Error *reterr) {
+    CgroupGroup *g = fake_group_find(id);
+    if (!g)
+        return -ENOENT;
+    *ret = g;
+    return 0;
+}
+CgroupGroup *cgroup_group_free(CgroupGroup *g) {
+    return NULL;
+}
+const char *cgroup_group_path(const CgroupGroup *g) {
+    return g->id;
+}
+int cgroup_group_fd(const CgroupGroup *g) {
+    return -EBADF;
+}
+int cgroup_group_attach(CgroupGroup *g, pid_t pid, Error *reterr) {
+    for (unsigned i = 0; i < ELEMENTSOF(g->pids); i++)
+        if (g->pids[i] == 0) {
+            g->pids[i] = pid;
+            return 0;
+        }
+    return -ENOSPC;
+}
+int cgroup_group_holds(CgroupGroup *g, pid_t pid, Error *reason) {
+    for (unsigned i = 0; i < ELEMENTSOF(g->pids); i++)
+        if (g->pids[i] == pid)
+            return 1;
+    return 0;
+}
+int cgroup_group_kill(CgroupGroup *g) {
+    for (unsigned i = 0; i < ELEMENTSOF(g->pids); i++)
+        if (g->pids[i] > 0)
+            (void) kill(g->pids[i], SIGKILL);
+    return 0;
+}
+int cgroup_group_freeze(CgroupGroup *g, bool freeze, uint64_t timeout_usec) {
+    g->frozen = freeze;
+    return 0;
+}
+int cgroup_group_is_frozen(CgroupGroup *g) {
+    return g->frozen;
+}
+int cgroup_group_pids(CgroupGroup *g, pid_t **ret, size_t *ret_n) {
+    pid_t *pids = calloc(ELEMENTSOF(g->pids) + 1, sizeof(pid_t));
+    size_t n = 0;
+    for (unsigned i = 0; i < ELEMENTSOF(g->pids); i++)
+        if (g->pids[i] > 0)
+            pids[n++] = g->pids[i];
+    *ret = pids;
+    *ret_n = n;
+    char byte;
+    if (fakes.hang_fd > 0)
+        assert_int_equal(read(fakes.hang_fd, &byte, 1), 1);
+    return 0;
+}
+int cgroup_group_remove(CgroupGroup *g, uint64_t timeout_usec, Error *reterr) {
+    if (fakes.remove_is_busy)
+        return error_failed(reterr, EBUSY, "cgroup", "it is busy");
+    cgroup_group_kill(g);
+    pthread_mutex_lock(&mutex);
+    g->exists = false;
+    pthread_mutex_unlock(&mutex);
+    return 0;
+}
+void cgroup_usage_read(CgroupGroup *g, CgroupUsage *ret) {
+    for (unsigned i = 0; i < _CGROUP_COUNTER_MAX; i++)
+        ret->values[i] = CGROUP_UNKNOWN;
+    ret->values[CGROUP_MEMORY_OOM_KILL] = fakes.oom_kills;
+}
+
+void sandbox_program_done(SandboxProgram *p) {
+    strv_free(p->command);
+    strv_free(p->environment);
+    free(p->working_directory);
+    free(p->user);
+    free(p->rlimits);
+    for (unsigned i = 0; i < 3; i++)
+        (void) fd_close(p->stdio[i]);
+    seccomp_program_unref(p->seccomp);
+    *p = SANDBOX_PROGRAM_INIT;
+}
+void sandbox_spec_done(SandboxSpec *s) {
+    sandbox_program_done(&s->program);
+    free(s->hostname);
+    for (size_t i = 0; i < s->n_mounts; i++) {
+        free(s->mounts[i].target);
+        (void) fd_close(s->mounts[i].source_fd);
+    }
+    free(s->mounts);
+    (void) fd_close(s->rootfs_fd);
+    (void) fd_close(s->layer_fd);
+}
+void sandbox_process_done(SandboxProcess *p) {
+    p->pidfd = fd_close(p->pidfd);
+    p->terminal_fd = fd_close(p->terminal_fd);
+}
+static int fake_start(const SandboxProgram *p, const SandboxPlacement *placement, SandboxProcess *ret, Error *reterr) {
+    if (fakes.spawn_usec)
+        usleep(fakes.spawn_usec);
+    if (fakes.spawn_error)
+        return error_set(reterr, ERROR_HARDENING_FAILED, fakes.spawn_error, "mounts", "as the test wants it");
+    int executed[2]; /* closed by execve: as the real one, this returns when the program runs */
+    char byte;
+    assert_int_equal(pipe2(executed, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        sigset_t none;
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        for (int i = 0; i < 3; i++)
+            if (p->stdio[i] >= 0)
+                (void) dup2(p->stdio[i], i);
+        execvp(p->command[0], p->command);
+        _exit(127);
+    }
+    (void) close(executed[1]);
+    (void) !read(executed[0], &byte, 1);
+    (void) close(executed[0]);
+    *ret = (SandboxProcess){ .pid = pid, .pidfd = process_pidfd_open(pid), .terminal_fd = -EBADF, .uid = 7, .gid = 8 };
+    assert_int_equal(placement->born(placement->userdata, ret, reterr), 0);
+    return 0;
+}
+int sandbox_has_executed(SandboxHost *h, pid_t pid) {
+    return fakes.has_executed;
+}
+int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacement *placement, SandboxProcess *ret,
+                  Error *reterr) {
+    assert_true(spec->layer_fd >= 0);
+    return fake_start(&spec->program, placement, ret, reterr);
+}
+int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const SandboxProgram *p,
+                 const SandboxPlacement *placement, SandboxProcess *ret, Error *reterr) {
+    pthread_mutex_lock(&mutex);
+    free(fakes.exec_environment);
+    fakes.exec_environment = strdup("");
+    for (char **e = p->environment; e && *e; e++) {
+        char *longer = NULL;
+        assert_true(asprintf(&longer, "%s%s ", fakes.exec_environment, *e) >= 0);
+        free(fakes.exec_environment);
+        fakes.exec_environment = longer;
+    }
+    fakes.exec_seccomp = p->seccomp;
+    pthread_mutex_unlock(&mutex);
+    return fake_start(p, placement, ret, reterr);
+}
+int sandbox_attest(SandboxHost *h, const SandboxExpectation *x, SandboxCheck ret[SANDBOX_CHECKS_MAX]) {
+    ret[0] = (SandboxCheck){ .control = "uid", .passed = x->uid == 7 };
+    return 1;
+}
+
+/* --- fixture --- */
+
+void fixture_open(Fixture *f) {
+    assert_int_equal(sd_event_new(&f->environment.event), 0);
+    assert_int_equal(worker_pool_new(f->environment.event, 16, &f->environment.workers), 0);
+    assert_int_equal(container_registry_new(&f->environment, &f->registry, NULL), 0);
+}
+
+void fixture_close(Fixture *f) {
+    f->registry = container_registry_free(f->registry);
+    f->environment.workers = worker_pool_free(f->environment.workers);
+    f->environment.event = sd_event_unref(f->environment.event);
+}
+
+static int directory(int parent_fd, const char *name) {
+    assert_int_equal(mkdirat(parent_fd, name, 0700), 0);
+    return openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+int fixture_set_up(void **state) {
+    Fixture *f = calloc(1, sizeof(Fixture));
+    (void) snprintf(f->directory, sizeof(f->directory), "/tmp/kennel-test-registry-XXXXXX");
+    assert_non_null(mkdtemp(f->directory));
+    f->fd = open(f->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    f->state_fd = directory(f->fd, "state");
+    f->data_fd = directory(f->fd, "data");
+    f->environment = (ContainerEnvironment){
+        .state_fd = f->state_fd,
+        .data_fd = f->data_fd,
+        .id_base = 2 * SANDBOX_ID_COUNT,
+        .id_ranges = 4,
+        .containers_max_per_uid = 3,
+        .starts_max_per_uid = 3,
+        .log_max_bytes = 1024 * 1024,
+        .jobs_wait_usec = 10000000,
+    };
+    memset(fakes.groups, 0, sizeof(fakes.groups));
+    fakes.spawn_error = 0;
+    fakes.spawn_usec = 0;
+    fakes.remove_is_busy = false;
+    fakes.hang_fd = 0;
+    fakes.oom_kills = 0;
+    fakes.has_executed = 1;
+    fakes.exec_seccomp = NULL;
+    fixture_open(f);
+    *state = f;
+    return 0;
+}
+
+int fixture_tear_down(void **state) {
+    Fixture *f = *state;
+    fakes.remove_is_busy = false;
+    fixture_close(f); /* waits for those that are being started */
+    for (unsigned i = 0; i < ELEMENTSOF(fakes.groups); i++)
+        if (fakes.groups[i].exists)
+            cgroup_group_kill(&fakes.groups[i]);
+    while (waitpid(-1, NULL, 0) > 0)
+        ;
+    free(fakes.exec_environment);
+    fakes.exec_environment = NULL;
+    assert_int_equal(path_remove_tree_at(f->fd, "state"), 0);
+    assert_int_equal(path_remove_tree_at(f->fd, "data"), 0);
+    (void) close(f->state_fd);
+    (void) close(f->data_fd);
+    (void) close(f->fd);
+    assert_int_equal(rmdir(f->directory), 0);
+    free(f);
+    return 0;
+}
+
+void fixture_on_notice(ContainerWatch *w, Container *c, ContainerNotice notice, const Error *error) {
+    Fixture *f = (Fixture *) ((char *) w - offsetof(Fixture, watch));
+    assert_true(f->n_notices < ELEMENTSOF(f->notices));
+    f->notices[f->n_notices++] = notice;
+    if (error)
+        f->error = *error;
+}
+
+void fixture_on_done(void *userdata, const Error *error) {
+    Fixture *f = userdata;
+    f->n_done++;
+    f->done_ok = !error;
+    if (error)
+        f->done_error = *error;
+}
+
+ContainerSpec *fixture_spec(uid_t owner, const char *name, const char *script) {
+    ContainerSpec *s = malloc(sizeof(ContainerSpec));
+    *s = CONTAINER_SPEC_INIT;
+    s->owner = owner;
+    s->name = name ? strdup(name) : NULL;
+    s->image = strdup("host");
+    s->logged = true;
+    char *command[] = { (char *) "sh", (char *) "-c", (char *) script, NULL };
+    s->sandbox.program.command = strv_copy(command);
+    char *environment[] = { (char *) "PATH=/usr/bin:/bin", (char *) "A=1", NULL };
+    s->sandbox.program.environment = strv_copy(environment);
+    return s;
+}
+
+Container *fixture_start(Fixture *f, ContainerSpec *s) {
+    Container *c = NULL;
+    Error error = ERROR_INIT;
+    f->n_notices = 0;
+    container_unwatch(&f->watch);
+    int r = container_start(f->registry, s, &f->watch, fixture_on_notice, &c, &error);
+    if (r < 0)
+        print_error("%s: %s\n", error.subject, error.message);
+    assert_int_equal(r, 0);
+    assert_int_equal(f->n_notices, 0);
+    return c;
+}
+
+ErrorKind fixture_start_error(Fixture *f, ContainerSpec *s) {
+    Container *c = NULL;
+    Error error = ERROR_INIT;
+    assert_true(container_start(f->registry, s, NULL, NULL, &c, &error) < 0);
+    assert_null(c);
+    return error.kind;
+}
+
+void fixture_run_until(Fixture *f, const unsigned *counter, unsigned value) {
+    for (unsigned i = 0; i < 1000 && *counter < value; i++)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_true(*counter >= value);
+}
+
+Container *fixture_run(Fixture *f, const char *name, const char *script) {
+    Container *c = fixture_start(f, fixture_spec(1000, name, script));
+    fixture_run_until(f, &f->n_notices, 1);
+    assert_int_equal(f->notices[0], CONTAINER_NOTICE_STARTED);
+    return c;
+}
+
+unsigned fixture_entries(int dir_fd, const char *name) {
+    int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fdopendir(fd);
+    assert_non_null(d);
+    unsigned n = 0;
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n - 2;
+}
+
+void fixture_expect_nothing_left(Fixture *f) {
+    assert_int_equal(fixture_entries(f->state_fd, "containers"), 0);
+    assert_int_equal(fixture_entries(f->data_fd, "containers"), 0);
+    for (unsigned i = 0; i < ELEMENTSOF(fakes.groups); i++)
+        assert_false(fakes.groups[i].exists);
+    assert_int_equal(container_registry_count(f->registry, NULL), 0);
+}
+
+void fixture_remove(Fixture *f, Container *c, bool force) {
+    unsigned before = f->n_done;
+    assert_int_equal(container_remove(c, force, fixture_on_done, f, NULL), 0);
+    fixture_run_until(f, &f->n_done, before + 1);
+    assert_true(f->done_ok);
+}
+
+Container *fixture_find(Fixture *f, uid_t uid, const char *name, ErrorKind *ret_kind) {
+    ContainerViewer v = { uid };
+    Container *c = NULL;
+    Error error = ERROR_INIT;
+    (void) container_find(f->registry, &v, name, &c, &error);
+    if (ret_kind)
+        *ret_kind = error.kind;
+    return c;
+}
+
+void fixture_on_listed(void *userdata, ProcessInfo *processes, size_t n, const Error *error) {
+    Fixture *f = userdata;
+    fixture_on_done(f, error);
+    f->n_listed = n;
+    f->first_listed = n > 0 ? processes[0].host_pid : 0;
+}
