@@ -94,9 +94,13 @@ static int make_v2(CgroupGroup *g) {
     if (mkdirat(parent_fd, g->id, 0755) < 0)
         return -errno;
     g->fd = open_directory(parent_fd, g->id);
-    if (g->fd < 0)
+    int r = g->fd < 0 ? g->fd : 0;
+    /* Whatever the umask is: it is the container's own view of its limits, at /sys/fs/cgroup. */
+    if (r >= 0 && fchmod(g->fd, 0755) < 0)
+        r = -errno;
+    if (r < 0)
         (void) unlinkat(parent_fd, g->id, AT_REMOVEDIR);
-    return g->fd < 0 ? g->fd : 0;
+    return r;
 }
 
 static int make_v1(CgroupGroup *g, size_t i) {

@@ -78,6 +78,10 @@ static int lock_directory(int fd, int parent_fd, const char *name) {
     return ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
+/*
+ * Mode 0711: others may not list it, which would tell them of containers; but older kernels (6.1) look up the root
+ * of a container's cgroup namespace with the rights of the container, which has to pass through.
+ */
 static int make_locked_directory(int parent_fd, const char *name) {
     for (int i = 0; i < LOCK_TRIES; i++) {
         if (mkdirat(parent_fd, name, 0700) < 0 && errno != EEXIST)
@@ -89,7 +93,7 @@ static int make_locked_directory(int parent_fd, const char *name) {
         if (r < 0)
             return r;
         if (r > 0)
-            return TAKE_FD(fd);
+            return fchmod(fd, 0711) < 0 ? -errno : TAKE_FD(fd);
     }
     return -EBUSY;
 }

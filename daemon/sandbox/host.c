@@ -84,7 +84,7 @@ int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr) {
     _cleanup_(sandbox_host_freep) SandboxHost *h = calloc(1, sizeof(*h));
     if (!h)
         return error_failed(reterr, ENOMEM, "start", "out of memory");
-    *h = (SandboxHost){ -EBADF, -EBADF, -EBADF, -EBADF, -EBADF };
+    *h = (SandboxHost){ -EBADF, -EBADF, -EBADF, -EBADF, -EBADF, false };
 
     /* Who joins a container is a copy of this process for a moment: nobody may look into it. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -104,6 +104,9 @@ int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr) {
     h->empty_fd = path_make_directories_at(data_fd, "images/empty", 0755);
     if (h->empty_fd < 0)
         return error_failed(reterr, -h->empty_fd, "start", "images/empty cannot be made: %s", strerror(-h->empty_fd));
+    r = layers_probe(h, reterr);
+    if (r < 0)
+        return r;
     h->init_fd = make_init(reterr);
     if (h->init_fd < 0)
         return h->init_fd;

@@ -11,11 +11,12 @@
 #include <sys/syscall.h>
 
 struct SandboxHost {
-    int proc_fd;  /* the host's /proc, checked to be procfs, never what a container could have mounted */
-    int usr_fd;   /* the host's /usr, for the image `host` */
-    int image_fd; /* the made-up root of the image `host` */
-    int empty_fd; /* an empty directory, second lower layer where there is but one */
-    int init_fd;  /* the reaper of --init, in a sealed memfd */
+    int proc_fd;           /* the host's /proc, checked to be procfs, never what a container could have mounted */
+    int usr_fd;            /* the host's /usr, for the image `host` */
+    int image_fd;          /* the made-up root of the image `host` */
+    int empty_fd;          /* an empty directory, second lower layer where there is but one */
+    int init_fd;           /* the reaper of --init, in a sealed memfd */
+    bool layers_must_hang; /* see layers.c */
 };
 
 /*
@@ -100,6 +101,30 @@ void mounts_set_done(MountsSet *m);
 /* How many slots SPEC needs: both sides agree on it before the child exists. */
 size_t mounts_slots(const SandboxSpec *spec);
 bool mounts_slot_used(const SandboxSpec *spec, size_t slot);
+
+int mounts_error(Error *reterr, int code, const char *what, const char *how);
+/*
+ * A detached clone of what FD refers to, without the mounts below it, restricted by ATTRIBUTES, whose ids are shown as
+ * the user namespace IDMAP_FD says.
+ */
+int mounts_clone_idmapped(int fd, int idmap_fd, uint64_t attributes, const char *what, Error *reterr);
+/* One configured, detached file system; OPTIONS are pairs of key and value (NULL: a flag), NULL at the end. An fd or -errno. */
+int mounts_make_file_system(const char *type, const char *const *options, unsigned attributes);
+
+/* layers.c: the image below its overlay. */
+typedef struct Layers {
+    int lower; /* the image */
+    int usr;   /* the host's /usr, for the image `host` */
+    int layer; /* the container's writable layer */
+    int empty;
+} Layers;
+#define LAYERS_INIT ((Layers){ -EBADF, -EBADF, -EBADF, -EBADF })
+void layers_done(Layers *l);
+/* Asks the kernel once what layers_mount() has to do. */
+int layers_probe(SandboxHost *h, Error *reterr);
+int layers_clone(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int userns_fd, Layers *ret, Error *reterr);
+/* Fills the slots ROOT and USR. The calling thread may be in a mount namespace of its own afterwards. */
+int layers_mount(SandboxHost *h, const SandboxSpec *spec, const Layers *l, MountsSet *set, Error *reterr);
 
 /* Makes every mount that needs rights on the host. USERNS_FD: the container's own, whose maps are written. */
 int mounts_prepare(SandboxHost *h, const SandboxSpec *spec, int userns_fd, MountsSet *ret, Error *reterr);

@@ -54,7 +54,7 @@ bool mounts_slot_used(const SandboxSpec *spec, size_t slot) {
     return slot < mounts_slots(spec);
 }
 
-static int mount_error(Error *reterr, int code, const char *what, const char *how) {
+int mounts_error(Error *reterr, int code, const char *what, const char *how) {
     return error_set(reterr, ERROR_HARDENING_FAILED, code, sandbox_stage_to_string(STAGE_MOUNTS), "%s: %s: %s", what,
                      how, strerror(code));
 }
@@ -64,22 +64,23 @@ static int mount_error(Error *reterr, int code, const char *what, const char *ho
  * restricted further (never less) and shows the ids that IDMAP_FD grants, so access through it is the container's, or
  * the caller's, but not ours.
  */
-static int clone_idmapped(int fd, int idmap_fd, uint64_t attributes, const char *what, Error *reterr) {
+int mounts_clone_idmapped(int fd, int idmap_fd, uint64_t attributes, const char *what, Error *reterr) {
     _cleanup_fd_ int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
-        return mount_error(reterr, errno, what, "it cannot be cloned");
+        return mounts_error(reterr, errno, what, "it cannot be cloned");
     struct mount_attr attr = {
         .attr_set = attributes | MOUNT_ATTR_IDMAP,
         .propagation = MS_PRIVATE,
         .userns_fd = (uint64_t) idmap_fd,
     };
     if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-        return mount_error(reterr, errno, what, errno == EINVAL ? "its file system has no id-mapped mounts" : "id map");
+        return mounts_error(reterr, errno, what,
+                            errno == EINVAL ? "its file system has no id-mapped mounts" : "id map");
     return TAKE_FD(tree);
 }
 
-/* One configured file system; OPTIONS are pairs of key and value (NULL: a flag), NULL at the end. */
-static int make_file_system(const char *type, const char *const *options, unsigned attributes) {
+/* After clone too. OPTIONS are pairs of key and value (NULL: a flag), NULL at the end. */
+int mounts_make_file_system(const char *type, const char *const *options, unsigned attributes) {
     _cleanup_fd_ int fs = fsopen(type, FSOPEN_CLOEXEC);
     if (fs < 0)
         return -errno;
@@ -96,68 +97,6 @@ static int make_file_system(const char *type, const char *const *options, unsign
     return fd < 0 ? -errno : fd;
 }
 
-/* Overlay takes layers by path; the paths name fds of ours and of nobody else. */
-static int make_overlay(int lower_fd, int second_lower_fd, int layer_fd, unsigned attributes) {
-    char lower[64], upper[64], work[64];
-    const char *options[16];
-    size_t n = 0;
-
-    if (second_lower_fd >= 0)
-        (void) snprintf(lower, sizeof(lower), "/proc/self/fd/%d:/proc/self/fd/%d", lower_fd, second_lower_fd);
-    else
-        (void) snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);
-    options[n++] = "lowerdir", options[n++] = lower;
-    options[n++] = "xino", options[n++] = "off";
-    if (layer_fd >= 0) {
-        (void) snprintf(upper, sizeof(upper), "/proc/self/fd/%d/upper", layer_fd);
-        (void) snprintf(work, sizeof(work), "/proc/self/fd/%d/work", layer_fd);
-        options[n++] = "upperdir", options[n++] = upper;
-        options[n++] = "workdir", options[n++] = work;
-        options[n++] = "volatile", options[n++] = NULL;
-    }
-    options[n] = NULL;
-    return make_file_system("overlay", options, attributes);
-}
-
-static int make_layer(int layer_fd, uint32_t id_base) {
-    if (mkdirat(layer_fd, "upper", 0755) < 0 || mkdirat(layer_fd, "work", 0755) < 0)
-        return -errno;
-    /* The overlay's root is the upper layer's: it has to be the container's root, whatever the image's is. */
-    if (fchmodat(layer_fd, "upper", 0755, 0) < 0 ||
-        fchownat(layer_fd, "upper", id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
-        return -errno;
-    return 0;
-}
-
-static int prepare_root(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int userns_fd, MountsSet *set,
-                        Error *reterr) {
-    bool host = spec->rootfs_fd < 0;
-    _cleanup_fd_ int lower = clone_idmapped(host ? h->image_fd : spec->rootfs_fd, host ? userns_fd : idmap_fd,
-                                            MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
-                                            host ? "image host" : "rootfs", reterr);
-    if (lower < 0)
-        return lower;
-    int r = make_layer(spec->layer_fd, spec->id_base);
-    if (r < 0)
-        return mount_error(reterr, -r, "writable layer", "its directories cannot be made");
-    r = make_overlay(lower, -EBADF, spec->layer_fd, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-    if (r < 0)
-        return mount_error(reterr, -r, "root", "the overlay cannot be made");
-    set->fds[MOUNTS_ROOT] = r;
-    if (!host)
-        return 0;
-
-    _cleanup_fd_ int usr =
-        clone_idmapped(h->usr_fd, userns_fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, "/usr", reterr);
-    if (usr < 0)
-        return usr;
-    r = make_overlay(usr, h->empty_fd, -EBADF, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-    if (r < 0)
-        return mount_error(reterr, -r, "/usr", "the overlay cannot be made");
-    set->fds[MOUNTS_USR] = r;
-    return 0;
-}
-
 static int prepare_tmpfs(uint32_t id_base, uint64_t size, mode_t mode, unsigned attributes, Error *reterr) {
     char size_text[24], mode_text[16], id_text[16], inodes_text[24];
     (void) snprintf(size_text, sizeof(size_text), "%llu", (unsigned long long) size);
@@ -167,8 +106,8 @@ static int prepare_tmpfs(uint32_t id_base, uint64_t size, mode_t mode, unsigned 
     (void) snprintf(inodes_text, sizeof(inodes_text), "%llu", (unsigned long long) (size / 4096 + 16));
     const char *options[] = { "size", size_text, "mode",      mode_text,   "uid", id_text,
                               "gid",  id_text,   "nr_inodes", inodes_text, NULL };
-    int fd = make_file_system("tmpfs", options, attributes);
-    return fd < 0 ? mount_error(reterr, -fd, "tmpfs", "it cannot be made") : fd;
+    int fd = mounts_make_file_system("tmpfs", options, attributes);
+    return fd < 0 ? mounts_error(reterr, -fd, "tmpfs", "it cannot be made") : fd;
 }
 
 static int populate_dev(int dev_fd, uint32_t id_base, bool terminal) {
@@ -204,7 +143,7 @@ static int prepare_dev(const SandboxSpec *spec, MountsSet *set, Error *reterr) {
     set->fds[MOUNTS_DEV] = fd;
     int r = populate_dev(fd, spec->id_base, spec->program.terminal);
     if (r < 0)
-        return mount_error(reterr, -r, "/dev", "its nodes cannot be made");
+        return mounts_error(reterr, -r, "/dev", "its nodes cannot be made");
     fd = prepare_tmpfs(spec->id_base, 64ULL * 1024 * 1024, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, reterr);
     if (fd < 0)
         return fd;
@@ -217,31 +156,32 @@ static int prepare_mount(const SandboxSpec *spec, size_t i, int idmap_fd, Error 
     unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (m->read_only ? MOUNT_ATTR_RDONLY : 0);
     if (m->kind == SANDBOX_MOUNT_TMPFS)
         return prepare_tmpfs(spec->id_base, m->size, m->mode, attributes, reterr);
-    return clone_idmapped(m->source_fd, idmap_fd, attributes, m->target, reterr);
+    return mounts_clone_idmapped(m->source_fd, idmap_fd, attributes, m->target, reterr);
 }
 
 /* sysfs belongs to the network namespace: with the host's, only the host's own can be shown, read-only. */
 static int prepare_host_sys(MountsSet *set, Error *reterr) {
     _cleanup_fd_ int tree = open_tree(AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
-        return mount_error(reterr, errno, "/sys", "it cannot be cloned");
+        return mounts_error(reterr, errno, "/sys", "it cannot be cloned");
     struct mount_attr attr = {
         .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
         .propagation = MS_PRIVATE,
     };
     if (mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-        return mount_error(reterr, errno, "/sys", "it cannot be made read-only");
+        return mounts_error(reterr, errno, "/sys", "it cannot be made read-only");
     set->fds[MOUNTS_SYS] = TAKE_FD(tree);
     return 0;
 }
 
 int mounts_prepare(SandboxHost *h, const SandboxSpec *spec, int userns_fd, MountsSet *ret, Error *reterr) {
     _cleanup_(mounts_set_done) MountsSet set = { .n = mounts_slots(spec) };
+    _cleanup_(layers_done) Layers layers = LAYERS_INIT;
     _cleanup_fd_ int owner_fd = -EBADF;
     int idmap_fd = userns_fd, r;
 
     if (set.n > MOUNTS_FDS_MAX)
-        return mount_error(reterr, E2BIG, "mounts", "there are too many");
+        return mounts_error(reterr, E2BIG, "mounts", "there are too many");
     for (size_t i = 0; i < set.n; i++)
         set.fds[i] = -EBADF;
     if (spec->owner_uid != 0) {
@@ -249,13 +189,15 @@ int mounts_prepare(SandboxHost *h, const SandboxSpec *spec, int userns_fd, Mount
         if (idmap_fd < 0)
             return idmap_fd;
     }
-    r = prepare_root(h, spec, idmap_fd, userns_fd, &set, reterr);
+    r = layers_clone(h, spec, idmap_fd, userns_fd, &layers, reterr);
     if (r >= 0)
         r = prepare_dev(spec, &set, reterr);
     if (r >= 0 && mounts_slot_used(spec, MOUNTS_SYS))
         r = prepare_host_sys(&set, reterr);
     for (size_t i = 0; r >= 0 && i < spec->n_mounts; i++)
         r = set.fds[_MOUNTS_FIXED + i] = prepare_mount(spec, i, idmap_fd, reterr);
+    if (r >= 0)
+        r = layers_mount(h, spec, &layers, &set, reterr); /* last: see there */
     if (r < 0)
         return r;
     *ret = set;
@@ -319,10 +261,18 @@ static int move_to(int mount_fd, int target_fd) {
  * Opens a place of ours (proc, sys, dev, usr) in the root, making it if the image has none. A symbolic link there is
  * refused: the image does not get to say where our file systems go.
  */
+static int open_fixed(int root_fd, const char *name) {
+    return open_in(root_fd, name, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+}
+
 static int move_to_fixed(int mount_fd, int root_fd, const char *name) {
-    if (mkdirat(root_fd, name, 0755) < 0 && errno != EEXIST)
-        return -errno;
-    _cleanup_fd_ int target = open_in(root_fd, name, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
+    int fd = open_fixed(root_fd, name);
+    if (fd == -ENOENT) {
+        if (mkdirat(root_fd, name, 0755) < 0)
+            return -errno;
+        fd = open_fixed(root_fd, name);
+    }
+    _cleanup_fd_ int target = fd;
     return target < 0 ? target : move_to(mount_fd, target);
 }
 
@@ -383,7 +333,32 @@ static int place_mount(int root_fd, const SandboxMount *m, int mount_fd) {
     return is_kernel_file_system(target) ? -EPERM : move_to(mount_fd, target);
 }
 
-static int mask(int fs_fd, const char *path, int dev_fd, int empty_fd) {
+/* The covers are cut from our own file systems, which nothing of the image has touched. */
+typedef struct Covers {
+    int dev;          /* /dev, for its null */
+    int empty;        /* an empty, read-only directory */
+    bool empty_hangs; /* the mount itself serves as the first cover; only what is mounted can be cloned before 6.15 */
+} Covers;
+
+static int cover_directory(Covers *c, int target) {
+    if (!c->empty_hangs) {
+        int r = move_to(c->empty, target);
+        c->empty_hangs = r >= 0;
+        return r;
+    }
+    _cleanup_fd_ int cover = open_tree(c->empty, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    return cover < 0 ? -errno : move_to(cover, target);
+}
+
+static int cover_file(const Covers *c, int target) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
+    _cleanup_fd_ int cover = open_tree(c->dev, "null", AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (cover < 0 || mount_setattr(cover, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return -errno;
+    return move_to(cover, target);
+}
+
+static int mask(int fs_fd, const char *path, Covers *covers) {
     struct stat st;
     _cleanup_fd_ int target = open_in(fs_fd, path, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
     if (target == -ENOENT || target == -ENOTDIR)
@@ -392,16 +367,7 @@ static int mask(int fs_fd, const char *path, int dev_fd, int empty_fd) {
         return target;
     if (fstat(target, &st) < 0)
         return -errno;
-    /* The cover is cut from our own file systems, which nothing of the image has touched. */
-    _cleanup_fd_ int cover = S_ISDIR(st.st_mode)
-                                 ? open_tree(empty_fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
-                                 : open_tree(dev_fd, "null", AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (cover < 0)
-        return -errno;
-    struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
-    if (mount_setattr(cover, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-        return -errno;
-    return move_to(cover, target);
+    return S_ISDIR(st.st_mode) ? cover_directory(covers, target) : cover_file(covers, target);
 }
 
 static int make_read_only(int fs_fd, const char *path) {
@@ -422,19 +388,19 @@ static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const
     const unsigned flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     int r;
 
-    _cleanup_fd_ int proc = make_file_system("proc", NULL, flags);
+    _cleanup_fd_ int proc = mounts_make_file_system("proc", NULL, flags);
     r = proc < 0 ? proc : move_to_fixed(proc, root_fd, "proc");
     if (r < 0)
         return fail(report, "/proc", -r);
 
     _cleanup_fd_ int sys = mounts_slot_used(spec, MOUNTS_SYS)
                                ? fcntl(fds[MOUNTS_SYS], F_DUPFD_CLOEXEC, 3)
-                               : make_file_system("sysfs", NULL, flags | MOUNT_ATTR_RDONLY);
+                               : mounts_make_file_system("sysfs", NULL, flags | MOUNT_ATTR_RDONLY);
     r = sys < 0 ? sys : move_to_fixed(sys, root_fd, "sys");
     if (r < 0)
         return fail(report, "/sys", -r);
 
-    _cleanup_fd_ int cgroup = make_file_system("cgroup2", NULL, flags | MOUNT_ATTR_RDONLY);
+    _cleanup_fd_ int cgroup = mounts_make_file_system("cgroup2", NULL, flags | MOUNT_ATTR_RDONLY);
     r = cgroup < 0 ? cgroup : move_to_fixed(cgroup, sys, "fs/cgroup");
     if (r < 0)
         return fail(report, "/sys/fs/cgroup", -r);
@@ -442,14 +408,14 @@ static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const
     r = move_to_fixed(fds[MOUNTS_DEV], root_fd, "dev");
     if (r < 0)
         return fail(report, "/dev", -r);
-    _cleanup_fd_ int pts = make_file_system("devpts", pts_options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    _cleanup_fd_ int pts = mounts_make_file_system("devpts", pts_options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     r = pts < 0 ? pts : move_to_fixed(pts, fds[MOUNTS_DEV], "pts");
     if (r < 0)
         return fail(report, "/dev/pts", -r);
     r = move_to_fixed(fds[MOUNTS_SHM], fds[MOUNTS_DEV], "shm");
     if (r < 0)
         return fail(report, "/dev/shm", -r);
-    _cleanup_fd_ int queues = make_file_system("mqueue", NULL, flags);
+    _cleanup_fd_ int queues = mounts_make_file_system("mqueue", NULL, flags);
     r = queues < 0 ? queues : move_to_fixed(queues, fds[MOUNTS_DEV], "mqueue");
     if (r < 0)
         return fail(report, "/dev/mqueue", -r);
@@ -461,17 +427,18 @@ static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const
 
 static int enter_masks(int proc, int sys, int dev, Report *report) {
     static const char *const empty_options[] = { "size", "4096", "nr_inodes", "2", "mode", "0555", NULL };
-    _cleanup_fd_ int empty = make_file_system(
+    _cleanup_fd_ int empty = mounts_make_file_system(
         "tmpfs", empty_options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (empty < 0)
         return fail(report, "empty directory", -empty);
+    Covers covers = { .dev = dev, .empty = empty };
     for (size_t i = 0; i < ELEMENTSOF(proc_masks); i++) {
-        int r = mask(proc, proc_masks[i], dev, empty);
+        int r = mask(proc, proc_masks[i], &covers);
         if (r < 0)
             return fail(report, proc_masks[i], -r);
     }
     for (size_t i = 0; i < ELEMENTSOF(sys_masks); i++) {
-        int r = mask(sys, sys_masks[i], dev, empty);
+        int r = mask(sys, sys_masks[i], &covers);
         if (r < 0)
             return fail(report, sys_masks[i], -r);
     }

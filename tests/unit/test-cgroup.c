@@ -225,7 +225,7 @@ static void hierarchies_are_described(void **state) {
     assert_string_equal(cgroup_controller_name(CGROUP_IO), "io");
     struct stat st;
     assert_int_equal(fstat(cgroup_hierarchies_root_fd(hierarchies), &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0700);
+    assert_int_equal(st.st_mode & 07777, 0711);
     for (CgroupController c = 0; c < _CGROUP_CONTROLLER_MAX; c++) {
         bool missing = cgroup_hierarchies_version(hierarchies, c) == CGROUP_MISSING;
         assert_int_equal(missing, cgroup_hierarchies_missing(hierarchies, c) != NULL);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The image and the writable layer, under one overlay; and the host's /usr under another, for the image `host`.
+ *
+ * Layers are detached clones, idmapped and read-only but for the writable one. Since Linux 6.15 overlay takes them as
+ * they are. Before, it takes only what is mounted in the mount namespace of whoever makes the overlay; so there the
+ * thread, which ends with the start that it serves, gets a mount namespace of its own and hangs the clones into it. The
+ * overlay itself is detached in either case and outlives that namespace. Which of the two it is, is found out once.
+ */
+
+#include "sandbox/internal.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#define READ_ONLY_LAYER (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+
+void layers_done(Layers *l) {
+    l->lower = fd_close(l->lower);
+    l->usr = fd_close(l->usr);
+    l->layer = fd_close(l->layer);
+    l->empty = fd_close(l->empty);
+}
+
+/* Overlay takes layers by path; the paths name fds of ours and of nobody else. */
+static int make_overlay(int lower_fd, int second_lower_fd, int layer_fd, unsigned attributes) {
+    char lower[64], upper[64], work[64];
+    const char *options[16];
+    size_t n = 0;
+
+    if (second_lower_fd >= 0)
+        (void) snprintf(lower, sizeof(lower), "/proc/self/fd/%d:/proc/self/fd/%d", lower_fd, second_lower_fd);
+    else
+        (void) snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);
+    options[n++] = "lowerdir", options[n++] = lower;
+    options[n++] = "xino", options[n++] = "off";
+    if (layer_fd >= 0) {
+        (void) snprintf(upper, sizeof(upper), "/proc/self/fd/%d/upper", layer_fd);
+        (void) snprintf(work, sizeof(work), "/proc/self/fd/%d/work", layer_fd);
+        options[n++] = "upperdir", options[n++] = upper;
+        options[n++] = "workdir", options[n++] = work;
+        options[n++] = "volatile", options[n++] = NULL;
+    }
+    options[n] = NULL;
+    return mounts_make_file_system("overlay", options, attributes);
+}
+
+static int make_layer(int layer_fd, uint32_t id_base) {
+    if (mkdirat(layer_fd, "upper", 0755) < 0 || mkdirat(layer_fd, "work", 0755) < 0)
+        return -errno;
+    /* The overlay's root is the upper layer's: it has to be the container's root, whatever the image's is. */
+    if (fchmodat(layer_fd, "upper", 0755, 0) < 0 ||
+        fchownat(layer_fd, "upper", id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    return 0;
+}
+
+static int clone_plain(int fd) {
+    int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    return tree < 0 ? -errno : tree;
+}
+
+/* Two detached layers, none of them written: the least that an overlay can be made of. */
+int layers_probe(SandboxHost *h, Error *reterr) {
+    _cleanup_fd_ int lower = clone_plain(h->image_fd), empty = clone_plain(h->empty_fd);
+    if (lower < 0 || empty < 0)
+        return error_failed(reterr, lower < 0 ? -lower : -empty, "start", "the image `host` cannot be cloned");
+    _cleanup_fd_ int overlay = make_overlay(lower, empty, -EBADF, READ_ONLY_LAYER);
+    if (overlay < 0 && overlay != -EINVAL)
+        return error_failed(reterr, -overlay, "start", "the kernel makes no overlay: %s", strerror(-overlay));
+    h->layers_must_hang = overlay < 0;
+    return 0;
+}
+
+int layers_clone(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int userns_fd, Layers *ret, Error *reterr) {
+    _cleanup_(layers_done) Layers l = LAYERS_INIT;
+    bool host = spec->rootfs_fd < 0;
+
+    l.lower = mounts_clone_idmapped(host ? h->image_fd : spec->rootfs_fd, host ? userns_fd : idmap_fd, READ_ONLY_LAYER,
+                                    host ? "image host" : "rootfs", reterr);
+    if (l.lower < 0)
+        return l.lower;
+    if (host) {
+        l.usr = mounts_clone_idmapped(h->usr_fd, userns_fd, READ_ONLY_LAYER, "/usr", reterr);
+        if (l.usr < 0)
+            return l.usr;
+    }
+    int r = make_layer(spec->layer_fd, spec->id_base);
+    if (r < 0)
+        return mounts_error(reterr, -r, "writable layer", "its directories cannot be made");
+    l.layer = clone_plain(spec->layer_fd);
+    l.empty = clone_plain(h->empty_fd);
+    if (l.layer < 0 || l.empty < 0)
+        return mounts_error(reterr, l.layer < 0 ? -l.layer : -l.empty, "writable layer", "it cannot be cloned");
+    *ret = l;
+    l = LAYERS_INIT;
+    return 0;
+}
+
+/*
+ * Stacked on one directory that every host has; the overlay finds them by fd, not by name. In this thread alone: its
+ * namespace is private and goes with it.
+ */
+static int hang(const Layers *l) {
+    const int fds[] = { l->lower, l->usr, l->layer, l->empty };
+    if (unshare(CLONE_FS | CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return -errno;
+    for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+        if (fds[i] >= 0 && move_mount(fds[i], "", AT_FDCWD, "/usr", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+            return -errno;
+    return 0;
+}
+
+int layers_mount(SandboxHost *h, const SandboxSpec *spec, const Layers *l, MountsSet *set, Error *reterr) {
+    int r = h->layers_must_hang ? hang(l) : 0;
+    if (r < 0)
+        return mounts_error(reterr, -r, "root", "the layers cannot be put in place");
+    r = make_overlay(l->lower, -EBADF, l->layer, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    if (r < 0)
+        return mounts_error(reterr, -r, "root", "the overlay cannot be made");
+    set->fds[MOUNTS_ROOT] = r;
+    if (spec->rootfs_fd >= 0)
+        return 0;
+    r = make_overlay(l->usr, l->empty, -EBADF, READ_ONLY_LAYER);
+    if (r < 0)
+        return mounts_error(reterr, -r, "/usr", "the overlay cannot be made");
+    set->fds[MOUNTS_USR] = r;
+    return 0;
+}
