@@ -32,7 +32,8 @@
 #define DEVPTS_SUPER_MAGIC 0x1cd1
 #endif
 
-#define TTY_GROUP 5U /* what devpts and Debian agree upon */
+#define COVER     "mqueue/cover" /* in /dev */
+#define TTY_GROUP 5U             /* what devpts and Debian agree upon */
 
 /* ---- the parent's half ------------------------------------------------------------------------------------------ */
 
@@ -130,6 +131,9 @@ static int populate_dev(int dev_fd, uint32_t id_base, bool terminal) {
         if (mkdirat(dev_fd, directories[i], 0755) < 0 || fchmodat(dev_fd, directories[i], 0755, 0) < 0 ||
             fchownat(dev_fd, directories[i], id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
             return -errno;
+    /* What covers masked files. It lies where another file system is mounted in a moment, so that nobody finds it. */
+    if (mknodat(dev_fd, COVER, S_IFREG | 0444, 0) < 0 || fchmodat(dev_fd, COVER, 0444, 0) < 0)
+        return -errno;
     /* The place that the pseudo terminal is mounted on. */
     if (terminal && mknodat(dev_fd, "console", S_IFREG | 0600, 0) < 0)
         return -errno;
@@ -335,7 +339,7 @@ static int place_mount(int root_fd, const SandboxMount *m, int mount_fd) {
 
 /* The covers are cut from our own file systems, which nothing of the image has touched. */
 typedef struct Covers {
-    int dev;          /* /dev, for its null */
+    int file;         /* an empty regular file, not a device: what is written to it has to fail */
     int empty;        /* an empty, read-only directory */
     bool empty_hangs; /* the mount itself serves as the first cover; only what is mounted can be cloned before 6.15 */
 } Covers;
@@ -352,7 +356,7 @@ static int cover_directory(Covers *c, int target) {
 
 static int cover_file(const Covers *c, int target) {
     struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
-    _cleanup_fd_ int cover = open_tree(c->dev, "null", AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    _cleanup_fd_ int cover = open_tree(c->file, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (cover < 0 || mount_setattr(cover, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
         return -errno;
     return move_to(cover, target);
@@ -384,6 +388,7 @@ static int make_read_only(int fs_fd, const char *path) {
 /* What belongs to the new namespaces. Made here, by their own user namespace, so that the kernel checks them as ours. */
 static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const int *fds, int *ret_proc, int *ret_sys,
                                      Report *report) {
+    /* gid 5 is tty, as Debian and devpts agree */
     static const char *const pts_options[] = { "ptmxmode", "0666", "mode", "0620", "gid", "5", NULL };
     const unsigned flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     int r;
@@ -425,13 +430,13 @@ static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const
     return 0;
 }
 
-static int enter_masks(int proc, int sys, int dev, Report *report) {
+static int enter_masks(int proc, int sys, int file, Report *report) {
     static const char *const empty_options[] = { "size", "4096", "nr_inodes", "2", "mode", "0555", NULL };
     _cleanup_fd_ int empty = mounts_make_file_system(
         "tmpfs", empty_options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (empty < 0)
         return fail(report, "empty directory", -empty);
-    Covers covers = { .dev = dev, .empty = empty };
+    Covers covers = { .file = file, .empty = empty };
     for (size_t i = 0; i < ELEMENTSOF(proc_masks); i++) {
         int r = mask(proc, proc_masks[i], &covers);
         if (r < 0)
@@ -459,6 +464,7 @@ static int pivot(int root_fd, bool read_only) {
 
 int mounts_enter(const SandboxSpec *spec, const int *fds, SandboxStage *stage, Report *report) {
     _cleanup_fd_ int proc = -EBADF, sys = -EBADF;
+    _cleanup_fd_ int cover = open_in(fds[MOUNTS_DEV], COVER, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH);
     int root = fds[MOUNTS_ROOT], r;
 
     *stage = STAGE_MOUNTS;
@@ -479,7 +485,7 @@ int mounts_enter(const SandboxSpec *spec, const int *fds, SandboxStage *stage, R
             return fail(report, spec->mounts[i].target, -r);
     }
     *stage = STAGE_MASKS;
-    r = enter_masks(proc, sys, fds[MOUNTS_DEV], report);
+    r = enter_masks(proc, sys, cover, report);
     if (r < 0)
         return r;
     *stage = STAGE_PIVOT;
