@@ -437,7 +437,7 @@ static int exit_code(const Session *s) {
     int64_t code;
 
     if (json_field_bool(s->exit, "oomKilled"))
-        report("%s: the kernel killed for want of memory; -m/--memory sets the limit", name);
+        report("%s: the kernel killed it for want of memory; -m/--memory sets the limit", name);
     if (!json_field_int(s->exit, "code", &code)) {
         report("%s has exited, but with which code could not be learnt", name);
         return EXIT_KENNEL;

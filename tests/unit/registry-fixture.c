@@ -128,8 +128,10 @@ int cgroup_group_pids(CgroupGroup *g, pid_t **ret, size_t *ret_n) {
     *ret = pids;
     *ret_n = n;
     char byte;
-    if (fakes.hang_fd > 0)
+    if (fakes.hang_fd > 0) {
+        fakes.n_hanging++;
         assert_int_equal(read(fakes.hang_fd, &byte, 1), 1);
+    }
     return 0;
 }
 int cgroup_group_remove(CgroupGroup *g, uint64_t timeout_usec, Error *reterr) {
@@ -268,6 +270,7 @@ int fixture_set_up(void **state) {
     fakes.spawn_usec = 0;
     fakes.remove_is_busy = false;
     fakes.hang_fd = 0;
+    fakes.n_hanging = 0;
     fakes.oom_kills = 0;
     fakes.has_executed = 1;
     fakes.exec_seccomp = NULL;
@@ -378,6 +381,12 @@ void fixture_expect_nothing_left(Fixture *f) {
     for (unsigned i = 0; i < ELEMENTSOF(fakes.groups); i++)
         assert_false(fakes.groups[i].exists);
     assert_int_equal(container_registry_count(f->registry, NULL), 0);
+}
+
+void fixture_await_hanging(unsigned n) {
+    for (unsigned i = 0; i < 10000 && fakes.n_hanging < n; i++)
+        usleep(1000); /* another thread's progress: there is no event for it */
+    assert_int_equal(fakes.n_hanging, n);
 }
 
 void fixture_remove(Fixture *f, Container *c, bool force) {

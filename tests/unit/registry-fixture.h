@@ -40,6 +40,7 @@ struct Fakes {
     atomic_uint spawn_usec;     /* how long it takes */
     atomic_bool remove_is_busy; /* what cgroup_group_remove() meets */
     atomic_int hang_fd;         /* what cgroup_group_pids() reads a byte from, after it has the pids; 0: it does not */
+    atomic_uint n_hanging;      /* how many have got that far */
     uint64_t oom_kills;
     int has_executed;       /* what sandbox_has_executed() says */
     char *exec_environment; /* what the last sandbox_exec() was given */
@@ -94,6 +95,8 @@ void fixture_run_until(Fixture *f, const unsigned *counter, unsigned value);
 /* Starts user 1000's container and waits until it runs. */
 Container *fixture_run(Fixture *f, const char *name, const char *script);
 
+/* Returns when N lists hang: each has read the pids and waits. */
+void fixture_await_hanging(unsigned n);
 void fixture_remove(Fixture *f, Container *c, bool force);
 
 /* NULL, and the kind of the error, when that user sees none. */

@@ -180,6 +180,7 @@ static void test_end_while_one_hangs(void **state) {
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     fakes.hang_fd = fds[0];
     assert_int_equal(container_processes(c, fixture_on_listed, f, NULL), 0);
+    fixture_await_hanging(1);
     uint64_t begin = seconds();
     assert_null(container_registry_free(f->registry));
     assert_null(worker_pool_free(f->environment.workers));

@@ -359,6 +359,7 @@ static void test_processes_that_hang(void **state) {
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(container_processes(c, fixture_on_listed, f, NULL), 0);
     assert_int_equal(processes_error(f, c), ERROR_QUOTA_EXCEEDED);
+    fixture_await_hanging(3);
     fixture_remove(f, c, true);
     assert_int_equal(f->n_done, 1);
     fixture_expect_nothing_left(f);
@@ -387,7 +388,7 @@ static void test_processes_that_leave(void **state) {
     assert_int_equal(f->n_listed, 2);
     fakes.hang_fd = fds[0];
     assert_int_equal(container_processes(c, fixture_on_listed, f, NULL), 0);
-    usleep(100000); /* until it has the pids */
+    fixture_await_hanging(1);
     for (unsigned i = 0; i < ELEMENTSOF(g->pids); i++)
         if (g->pids[i] == getpid())
             g->pids[i] = 0;
