@@ -11,7 +11,9 @@
 #include "sandbox/apparmor.h"
 #include "sandbox/devices.h"
 #include "sandbox/selinux.h"
+#include "util/paths.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 static int add(json_object *list, const char *name, bool in_force, const char *reason) {
@@ -61,12 +63,24 @@ json_object *controls_of_host(const ContainerEnvironment *e) {
     return TAKE_PTR(list);
 }
 
+/* Asked of the kernel, not of what was asked for: the mode of the first process, which every other one inherits. */
+static int add_seccomp(json_object *list, const Container *c) {
+    char path[32];
+    _cleanup_free_ char *text = NULL;
+    if (container_spec(c)->seccomp_unconfined)
+        return add(list, "seccomp", false, "root asked for none");
+    if (container_pid(c) <= 0)
+        return add(list, "seccomp", false, "it does not run");
+    (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) container_pid(c));
+    int r = path_read_file_at(AT_FDCWD, path, 0, 65536, &text, NULL);
+    return add(list, "seccomp", r >= 0 && strstr(text, "\nSeccomp:\t2\n"), "the kernel does not show a filter");
+}
+
 json_object *controls_of_container(Container *c, const ContainerEnvironment *e) {
     CgroupGroup *g = container_group(c);
     _cleanup_json_ json_object *list = json_object_new_array();
-    if (!list || add(list, "seccomp", !container_spec(c)->seccomp_unconfined, "root asked for none") < 0 ||
-        add_devices(list, g ? cgroup_group_fd(g) : -EBADF) < 0 || add_labels(list) < 0 ||
-        add_controllers(list, e->hierarchies) < 0)
+    if (!list || add_seccomp(list, c) < 0 || add_devices(list, g ? cgroup_group_fd(g) : -EBADF) < 0 ||
+        add_labels(list) < 0 || add_controllers(list, e->hierarchies) < 0)
         return NULL;
     return TAKE_PTR(list);
 }
