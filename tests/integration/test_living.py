@@ -269,8 +269,12 @@ def test_stop_does_not_wait_for_one_that_cannot_receive(kennel):
 
 def test_kill_by_container_and_by_pid(kennel):
     container = kennel.start_container("--name", "c", command=("/bin/sh", "-c", "sleep 1000 & sleep 1001 & while :; do wait; done"))
-    wait_for(lambda: len(host_pids_of(container)) == 3, "three processes")
-    processes = kennel.call("Processes", container="c")["processes"]
+
+    def listed():
+        found = kennel.call("Processes", container="c")["processes"]
+        return found if sum(p["command"][0] == "sleep" for p in found) == 2 else None
+
+    processes = wait_for(listed, "both to have executed sleep")
     inside = next(p for p in processes if p["command"] == ["sleep", "1000"])
     outside = next(p for p in processes if p["command"] == ["sleep", "1001"])
     kennel.kennel("kill", "--pid", inside["pid"], "c").ok()
