@@ -138,7 +138,7 @@ static void enter_new(const ChildPlan *p) {
     while (p->spec->hostname[length])
         length++;
     check(p, STAGE_HOSTNAME, sethostname(p->spec->hostname, length));
-    if (p->spec->network == SANDBOX_NETWORK_NONE)
+    if (p->spec->network != SANDBOX_NETWORK_HOST)
         check_errno(p, STAGE_LOOPBACK, loopback_up());
 }
 

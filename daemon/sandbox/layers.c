@@ -7,6 +7,10 @@
  * they are. Before, it takes only what is mounted in the mount namespace of whoever makes the overlay; so there the
  * thread, which ends with the start that it serves, gets a mount namespace of its own and hangs the clones into it. The
  * overlay itself is detached in either case and outlives that namespace. Which of the two it is, is found out once.
+ *
+ * A writable layer that is a file system of its own comes as a detached mount already, and no kernel before 6.15 clones
+ * from such a one. It needs no clone either: it is nobody else's. Where layers have to hang, it hangs itself, and is
+ * detached again when the thread's namespace goes; the caller's fd keeps its file system in either case.
  */
 
 #include "sandbox/internal.h"
@@ -76,6 +80,14 @@ int layers_probe(SandboxHost *h, Error *reterr) {
     return 0;
 }
 
+/* The fd is the caller's, and closing it must not undo the mount before the overlay has it: so a copy of it. */
+static int take_layer(const SandboxSpec *spec) {
+    if (!spec->layer_is_mount)
+        return clone_plain(spec->layer_fd);
+    int fd = fcntl(spec->layer_fd, F_DUPFD_CLOEXEC, 3);
+    return fd < 0 ? -errno : fd;
+}
+
 int layers_clone(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int userns_fd, Layers *ret, Error *reterr) {
     _cleanup_(layers_done) Layers l = LAYERS_INIT;
     bool host = spec->rootfs_fd < 0;
@@ -92,10 +104,10 @@ int layers_clone(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int user
     int r = make_layer(spec->layer_fd, spec->id_base);
     if (r < 0)
         return mounts_error(reterr, -r, "writable layer", "its directories cannot be made");
-    l.layer = clone_plain(spec->layer_fd);
+    l.layer = take_layer(spec);
     l.empty = clone_plain(h->empty_fd);
     if (l.layer < 0 || l.empty < 0)
-        return mounts_error(reterr, l.layer < 0 ? -l.layer : -l.empty, "writable layer", "it cannot be cloned");
+        return mounts_error(reterr, l.layer < 0 ? -l.layer : -l.empty, "writable layer", "it cannot be taken");
     *ret = l;
     l = LAYERS_INIT;
     return 0;

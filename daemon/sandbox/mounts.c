@@ -35,6 +35,9 @@
 #define COVER     "mqueue/cover" /* in /dev */
 #define TTY_GROUP 5U             /* what devpts and Debian agree upon */
 
+#define TMPFS_BYTES_PER_INODE 16384U
+#define TMPFS_INODES_FLOOR    64U
+
 /* ---- the parent's half ------------------------------------------------------------------------------------------ */
 
 void mounts_set_done(MountsSet *m) {
@@ -98,13 +101,24 @@ int mounts_make_file_system(const char *type, const char *const *options, unsign
     return fd < 0 ? -errno : fd;
 }
 
-static int prepare_tmpfs(uint32_t id_base, uint64_t size, mode_t mode, unsigned attributes, Error *reterr) {
+/*
+ * An inode is about 1 KiB of kernel memory that SIZE does not count: empty files alone must not take more than a small
+ * part of what the file system may hold. The floor is what a small one needs to be of use.
+ */
+static uint64_t default_inodes(uint64_t size) {
+    uint64_t inodes = size / TMPFS_BYTES_PER_INODE;
+    return inodes > TMPFS_INODES_FLOOR ? inodes : TMPFS_INODES_FLOOR;
+}
+
+static int prepare_tmpfs(uint32_t id_base, uint64_t size, uint64_t inodes, mode_t mode, unsigned attributes,
+                         Error *reterr) {
     char size_text[24], mode_text[16], id_text[16], inodes_text[24];
     (void) snprintf(size_text, sizeof(size_text), "%llu", (unsigned long long) size);
     (void) snprintf(mode_text, sizeof(mode_text), "%o", mode);
     (void) snprintf(id_text, sizeof(id_text), "%u", id_base);
-    /* Inodes are memory as well: one for each 4 KiB, and a few that an empty file system needs. */
-    (void) snprintf(inodes_text, sizeof(inodes_text), "%llu", (unsigned long long) (size / 4096 + 16));
+    /* never 0, which would be no limit */
+    (void) snprintf(inodes_text, sizeof(inodes_text), "%llu",
+                    (unsigned long long) (inodes ? inodes : default_inodes(size)));
     const char *options[] = { "size", size_text, "mode",      mode_text,   "uid", id_text,
                               "gid",  id_text,   "nr_inodes", inodes_text, NULL };
     int fd = mounts_make_file_system("tmpfs", options, attributes);
@@ -141,14 +155,14 @@ static int populate_dev(int dev_fd, uint32_t id_base, bool terminal) {
 }
 
 static int prepare_dev(const SandboxSpec *spec, MountsSet *set, Error *reterr) {
-    int fd = prepare_tmpfs(spec->id_base, 65536, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, reterr);
+    int fd = prepare_tmpfs(spec->id_base, 65536, 0, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, reterr);
     if (fd < 0)
         return fd;
     set->fds[MOUNTS_DEV] = fd;
     int r = populate_dev(fd, spec->id_base, spec->program.terminal);
     if (r < 0)
         return mounts_error(reterr, -r, "/dev", "its nodes cannot be made");
-    fd = prepare_tmpfs(spec->id_base, 64ULL * 1024 * 1024, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, reterr);
+    fd = prepare_tmpfs(spec->id_base, 64ULL * 1024 * 1024, 0, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, reterr);
     if (fd < 0)
         return fd;
     set->fds[MOUNTS_SHM] = fd;
@@ -159,7 +173,7 @@ static int prepare_mount(const SandboxSpec *spec, size_t i, int idmap_fd, Error 
     const SandboxMount *m = &spec->mounts[i];
     unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (m->read_only ? MOUNT_ATTR_RDONLY : 0);
     if (m->kind == SANDBOX_MOUNT_TMPFS)
-        return prepare_tmpfs(spec->id_base, m->size, m->mode, attributes, reterr);
+        return prepare_tmpfs(spec->id_base, m->size, m->inodes, m->mode, attributes, reterr);
     return mounts_clone_idmapped(m->source_fd, idmap_fd, attributes, m->target, reterr);
 }
 

@@ -22,8 +22,9 @@ typedef struct SandboxMount {
     char *target;  /* absolute, without . and .. */
     int source_fd; /* volume: a directory or regular file that the caller opened; owned */
     bool read_only;
-    uint64_t size; /* tmpfs: bytes */
-    mode_t mode;   /* tmpfs */
+    uint64_t size;   /* tmpfs: bytes */
+    uint64_t inodes; /* tmpfs: the root directory is one of them; 0: as many as suit the size (mounts.c) */
+    mode_t mode;     /* tmpfs */
 } SandboxMount;
 
 typedef struct SandboxRlimit {
@@ -31,7 +32,8 @@ typedef struct SandboxRlimit {
     uint64_t soft, hard; /* RLIM_INFINITY is no limit */
 } SandboxRlimit;
 
-typedef enum SandboxNetwork { SANDBOX_NETWORK_NONE, SANDBOX_NETWORK_HOST } SandboxNetwork;
+/* SANDBOX_NETWORK_BRIDGE: an empty namespace as with NONE, into which the caller puts an interface in born(). */
+typedef enum SandboxNetwork { SANDBOX_NETWORK_NONE, SANDBOX_NETWORK_HOST, SANDBOX_NETWORK_BRIDGE } SandboxNetwork;
 
 /* What a program that is started gets, in a new container or in a running one. All pointers and fds are owned. */
 typedef struct SandboxProgram {
@@ -54,8 +56,9 @@ typedef struct SandboxSpec {
     uint32_t id_base; /* first of SANDBOX_ID_COUNT host ids */
     uid_t owner_uid;  /* whose rights volumes and the root file system carry; 0: ids map one to one */
     gid_t owner_gid;
-    int rootfs_fd; /* -EBADF: the built-in image `host` */
-    int layer_fd;  /* an empty directory of ours, where the writable layer is made */
+    int rootfs_fd;       /* -EBADF: the built-in image `host` */
+    int layer_fd;        /* an empty directory of ours, where the writable layer is made */
+    bool layer_is_mount; /* layer_fd is the root of a detached mount, which is taken as it is */
     bool read_only;
     bool init;
     SandboxMount *mounts;

@@ -320,7 +320,7 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
     SandboxIds ids;
     int terminal = -EBADF;
     uint64_t flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWTIME |
-                     (spec->network == SANDBOX_NETWORK_NONE ? CLONE_NEWNET : 0);
+                     (spec->network == SANDBOX_NETWORK_HOST ? 0 : CLONE_NEWNET);
 
     int r = ids_resolve(spec->rootfs_fd >= 0 ? spec->rootfs_fd : h->image_fd, spec->program.user, &ids, reterr);
     if (r < 0)
