@@ -72,6 +72,30 @@ int cgroup_file_keyed(const char *text, const char *key, uint64_t *ret) {
     return -ENOENT;
 }
 
+bool cgroup_file_digits(const char **text, uint64_t *ret) {
+    const char *p = *text;
+    uint64_t value = 0;
+    if (*p < '0' || *p > '9')
+        return false;
+    for (; *p >= '0' && *p <= '9'; p++)
+        if (__builtin_mul_overflow(value, 10U, &value) || __builtin_add_overflow(value, (uint64_t) (*p - '0'), &value))
+            return false;
+    *text = p;
+    *ret = value;
+    return true;
+}
+
+const char *cgroup_file_device(const char *text, uint32_t ret[static 2]) {
+    uint64_t major, minor;
+    if (!cgroup_file_digits(&text, &major) || *text++ != ':' || !cgroup_file_digits(&text, &minor))
+        return NULL;
+    if (major > UINT32_MAX || minor > UINT32_MAX)
+        return NULL;
+    ret[0] = (uint32_t) major;
+    ret[1] = (uint32_t) minor;
+    return text;
+}
+
 bool cgroup_file_has_word(const char *text, const char *word, char separator) {
     const char separators[] = { ' ', '\n', separator, 0 };
     size_t length = strlen(word);

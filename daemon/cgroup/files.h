@@ -19,5 +19,9 @@ ssize_t cgroup_file_pread(int fd, char *buffer, size_t size);
 int cgroup_file_number(const char *text, uint64_t *ret);
 /* The number in the line "KEY number". -ENOENT if there is no such line. */
 int cgroup_file_keyed(const char *text, const char *key, uint64_t *ret);
+/* The digits at *TEXT as a number; *TEXT moves behind them. False if there are none, or they are too many. */
+bool cgroup_file_digits(const char **text, uint64_t *ret);
+/* "MAJOR:MINOR" at TEXT; what follows it, or NULL if TEXT does not begin so. */
+const char *cgroup_file_device(const char *text, uint32_t ret[static 2]);
 /* Is WORD one of the words of TEXT, which blanks or SEPARATOR part? */
 bool cgroup_file_has_word(const char *text, const char *word, char separator);

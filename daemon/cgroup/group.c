@@ -13,6 +13,8 @@
 
 #include "cgroup/group.h"
 
+#include "cgroup/cpuset.h"
+#include "cgroup/disks.h"
 #include "cgroup/files.h"
 #include "cgroup/private.h"
 #include "util/paths.h"
@@ -59,16 +61,19 @@ static bool id_is_valid(const char *id) {
 }
 
 /* An object that owns nothing but its names yet. */
-static CgroupGroup *group_new(const CgroupHierarchies *h, const char *id) {
+static CgroupGroup *group_new(CgroupHierarchies *h, const char *id) {
     _cleanup_(cgroup_group_freep) CgroupGroup *g = calloc(1, sizeof(CgroupGroup));
     if (!g)
         return NULL;
     g->hierarchies = h;
     g->fd = -EBADF;
     for (size_t i = 0; i < CGROUP_V1_MAX; i++)
-        g->v1[i] = (CgroupV1Group){ -EBADF, -EBADF };
-    for (size_t i = 0; i < _CGROUP_USAGE_FILE_MAX; i++)
+        g->v1[i].fd = -EBADF;
+    for (size_t i = 0; i < CGROUP_USAGE_FILES_MAX; i++)
         g->usage_fds[i] = -EBADF;
+    for (size_t i = 0; i < CGROUP_EVENT_SOURCES_MAX; i++)
+        g->event_fds[i] = -EBADF;
+    atomic_init(&g->limits_changed, true);
     g->id = strdup(id);
     if (!g->id || asprintf(&g->path, "%s/%s", h->unified.path, id) < 0)
         return NULL;
@@ -78,14 +83,6 @@ static CgroupGroup *group_new(const CgroupHierarchies *h, const char *id) {
 static int open_directory(int parent_fd, const char *name) {
     int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
-}
-
-static int open_v1_group(CgroupV1Group *g, int parent_fd, const char *id) {
-    g->fd = open_directory(parent_fd, id);
-    if (g->fd < 0)
-        return g->fd;
-    g->procs_fd = openat(g->fd, "cgroup.procs", O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    return g->procs_fd < 0 ? -errno : 0;
 }
 
 /* Makes one directory and opens it. If only the opening fails it has been removed again. */
@@ -107,7 +104,9 @@ static int make_v1(CgroupGroup *g, size_t i) {
     int parent_fd = g->hierarchies->v1[i].subtree.fd;
     if (mkdirat(parent_fd, g->id, 0755) < 0)
         return -errno;
-    int r = open_v1_group(&g->v1[i], parent_fd, g->id);
+    int r = g->v1[i].fd = open_directory(parent_fd, g->id);
+    if (r >= 0 && g->hierarchies->v1[i].controllers & (1U << CGROUP_CPUSET))
+        r = cgroup_cpuset_fill(parent_fd, g->v1[i].fd);
     if (r < 0)
         (void) unlinkat(parent_fd, g->id, AT_REMOVEDIR);
     return r;
@@ -131,7 +130,6 @@ int cgroup_group_create(CgroupHierarchies *h, const char *id, CgroupGroup **ret,
             goto unwind;
         made++;
     }
-    g->fresh = true;
     *ret = TAKE_PTR(g);
     return 0;
 
@@ -153,7 +151,7 @@ int cgroup_group_open(CgroupHierarchies *h, const char *id, CgroupGroup **ret, E
     if (g->fd < 0)
         return error_failed(reterr, -g->fd, "cgroup", "Cannot open the cgroup %s: %s", g->path, strerror(-g->fd));
     for (size_t i = 0; i < h->n_v1; i++) {
-        int r = open_v1_group(&g->v1[i], h->v1[i].subtree.fd, id);
+        int r = g->v1[i].fd = open_directory(h->v1[i].subtree.fd, id);
         /* missing: the former daemon was killed while it made the group, or while it removed it */
         if (r < 0 && r != -ENOENT)
             return error_failed(reterr, -r, "cgroup", "Cannot open the cgroup %s/%s of cgroup v1: %s",
@@ -166,12 +164,12 @@ int cgroup_group_open(CgroupHierarchies *h, const char *id, CgroupGroup **ret, E
 CgroupGroup *cgroup_group_free(CgroupGroup *g) {
     if (!g)
         return NULL;
-    for (size_t i = 0; i < _CGROUP_USAGE_FILE_MAX; i++)
-        fd_close(g->usage_fds[i]);
-    for (size_t i = 0; i < CGROUP_V1_MAX; i++) {
-        fd_close(g->v1[i].procs_fd);
+    for (size_t i = 0; i < CGROUP_EVENT_SOURCES_MAX; i++)
+        fd_close(g->event_fds[i]);
+    for (size_t i = 0; i < CGROUP_USAGE_FILES_MAX; i++)
+        cgroup_usage_forget(g, i);
+    for (size_t i = 0; i < CGROUP_V1_MAX; i++)
         fd_close(g->v1[i].fd);
-    }
     fd_close(g->fd);
     free(g->path);
     free(g->id);
@@ -200,18 +198,17 @@ int cgroup_group_controller_fd(const CgroupGroup *g, CgroupController c) {
 /* ---- members ---- */
 
 int cgroup_group_attach(CgroupGroup *g, pid_t pid, Error *reterr) {
+    /* Now, when whatever disk was made for this container is there and nothing has been written to it. */
+    if (g->hierarchies->versions[CGROUP_IO] == CGROUP_V1)
+        cgroup_disks_start_counting(&g->hierarchies->counted_disks,
+                                    cgroup_hierarchies_controller_fd(g->hierarchies, CGROUP_IO));
     char text[3 * sizeof(pid_t) + 2];
-    int length = snprintf(text, sizeof(text), "%d", (int) pid);
+    (void) snprintf(text, sizeof(text), "%d", (int) pid);
     for (size_t i = 0; i < g->hierarchies->n_v1; i++) {
-        ssize_t n;
-        do
-            n = write(g->v1[i].procs_fd, text, (size_t) length);
-        while (n < 0 && errno == EINTR);
-        if (n != length) {
-            int code = n < 0 ? errno : EIO;
-            return error_set(reterr, ERROR_HARDENING_FAILED, code, "cgroup", "Cannot put the process into %s/%s: %s",
-                             g->hierarchies->v1[i].subtree.path, g->id, strerror(code));
-        }
+        int r = cgroup_file_write(g->v1[i].fd, "cgroup.procs", text);
+        if (r < 0)
+            return error_set(reterr, ERROR_HARDENING_FAILED, -r, "cgroup", "Cannot put the process into %s/%s: %s",
+                             g->hierarchies->v1[i].subtree.path, g->id, strerror(-r));
     }
     return 0;
 }
@@ -418,14 +415,21 @@ static int kill_and_wait(CgroupGroup *g, uint64_t deadline) {
     return r == -ENODEV || r == -ENOENT ? 0 : r;
 }
 
-int cgroup_group_remove(CgroupGroup *g, uint64_t timeout_usec, Error *reterr) {
-    uint64_t deadline = deadline_after(timeout_usec);
-    const CgroupHierarchies *h = g->hierarchies;
-    int r = kill_and_wait(g, deadline);
+int cgroup_group_empty(CgroupGroup *g, uint64_t timeout_usec, Error *reterr) {
+    int r = kill_and_wait(g, deadline_after(timeout_usec));
     if (r == -ETIMEDOUT)
         return error_failed(reterr, EBUSY, "cgroup", "A process in the cgroup %s was killed but does not die", g->path);
     if (r < 0)
         return error_failed(reterr, -r, "cgroup", "Cannot kill what is in the cgroup %s: %s", g->path, strerror(-r));
+    return 0;
+}
+
+int cgroup_group_remove(CgroupGroup *g, uint64_t timeout_usec, Error *reterr) {
+    uint64_t deadline = deadline_after(timeout_usec);
+    const CgroupHierarchies *h = g->hierarchies;
+    int r = cgroup_group_empty(g, timeout_usec, reterr);
+    if (r < 0)
+        return r;
     for (size_t i = 0; i < h->n_v1; i++) {
         r = remove_directory(h->v1[i].subtree.fd, g->id, g->v1[i].fd, deadline);
         if (r < 0)

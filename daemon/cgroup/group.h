@@ -37,6 +37,8 @@ int cgroup_group_is_populated(CgroupGroup *g); /* 1, 0 or -errno */
 /* All pids (host's), terminated by 0, to be freed. */
 int cgroup_group_pids(CgroupGroup *g, pid_t **ret, size_t *ret_n);
 
+/* The first half of cgroup_group_remove(): afterwards nothing is counted any more. May block: a worker's job. */
+int cgroup_group_empty(CgroupGroup *g, uint64_t timeout_usec, Error *reterr);
 /*
  * Kills what is left, waits until the group is empty and removes it everywhere. -EBUSY if something in it does not die
  * within TIMEOUT_USEC (a task in D state); then it may be called again. May block: a worker's job.

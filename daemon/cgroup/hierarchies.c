@@ -13,6 +13,8 @@
 
 #include "cgroup/hierarchies.h"
 
+#include "cgroup/cpuset.h"
+#include "cgroup/disks.h"
 #include "cgroup/files.h"
 #include "cgroup/mounts.h"
 #include "cgroup/private.h"
@@ -24,7 +26,11 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
+
+#define KEPT_PART 3U /* of the descriptors that the process may have: for reading usage */
 
 #define SUBTREE           "/kennel"
 #define SUBTREE_DELEGATED "/containers"
@@ -261,34 +267,57 @@ static int note_v2_controllers(CgroupHierarchies *h, int mount_fd) {
     return 0;
 }
 
-/* The hierarchy of the controller C, with any others that are mounted together with it. */
-static int open_v1(CgroupHierarchies *h, const CgroupMounts *mounts, CgroupController c, const char *subtree,
-                   Error *reterr) {
+static void note_unusable(CgroupHierarchies *h, CgroupController c, const CgroupMount *m, const char *subtree, int r) {
+    (void) snprintf(h->unusable[c], sizeof(h->unusable[c]),
+                    "the host has it on cgroup v1 at %.64s, but the cgroup %.32s there is of no use: %s", m->point,
+                    subtree, strerror(-r));
+    h->missing[c] = h->unusable[c];
+}
+
+/*
+ * The hierarchy of the controller C, with any others that are mounted together with it. One that cannot be used makes
+ * its controllers missing; containers that need none of them start all the same.
+ */
+static void open_v1(CgroupHierarchies *h, const CgroupMounts *mounts, CgroupController c, const char *subtree) {
     _cleanup_fd_ int mount_fd = -EBADF;
     const CgroupMount *m = choose_mount(mounts, false, controllers[c].v1_name, &mount_fd);
     if (!m)
-        return 0;
+        return;
     h->is_unified = false;
-    if (c == CGROUP_CPUSET) {
-        h->missing[c] = "the host has it on cgroup v1, where Kennel does not use it";
-        return 0;
+    CgroupV1Hierarchy v1 = { .subtree = { -EBADF, -EBADF, NULL, NULL } };
+    int r = subtree_open(&v1.subtree, mount_fd, m->root, subtree);
+    if (r >= 0 && cgroup_file_has_word(m->options, "cpuset", ',')) {
+        r = cgroup_cpuset_prepare(v1.subtree.parent_fd, v1.subtree.fd);
+        if (r < 0)
+            subtree_remove(&v1.subtree);
     }
-    CgroupV1Hierarchy *v1 = &h->v1[h->n_v1];
-    int r = subtree_open(&v1->subtree, mount_fd, m->root, subtree);
-    if (r < 0)
-        return error_failed(reterr, -r, "cgroup", "Cannot make the cgroup %s under %s: %s", subtree, m->point,
-                            strerror(-r));
-    h->n_v1++;
-    for (size_t i = 0; i < CGROUP_CPUSET; i++) {
+    for (size_t i = 0; i < _CGROUP_CONTROLLER_MAX; i++) {
         if (h->versions[i] != CGROUP_MISSING || !cgroup_file_has_word(m->options, controllers[i].v1_name, ','))
             continue;
-        v1->controllers |= 1U << i;
-        h->versions[i] = CGROUP_V1;
+        v1.controllers |= 1U << i;
+        if (r < 0)
+            note_unusable(h, i, m, subtree, r);
+        else
+            h->versions[i] = CGROUP_V1;
     }
-    return 0;
+    if (r < 0)
+        subtree_close(&v1.subtree);
+    else
+        h->v1[h->n_v1++] = v1;
 }
 
 /* ---- all of it ---- */
+
+static bool kernel_is_at_least(uint64_t major, uint64_t minor) {
+    struct utsname u;
+    uint64_t has_major, has_minor;
+    if (uname(&u) < 0)
+        return false;
+    const char *p = u.release;
+    if (!cgroup_file_digits(&p, &has_major) || *p++ != '.' || !cgroup_file_digits(&p, &has_minor))
+        return false;
+    return has_major > major || (has_major == major && has_minor >= minor);
+}
 
 static int open_v2(CgroupHierarchies *h, const CgroupMounts *mounts, const char *subtree, Error *reterr) {
     _cleanup_fd_ int mount_fd = -EBADF;
@@ -322,6 +351,7 @@ static int open_v2(CgroupHierarchies *h, const CgroupMounts *mounts, const char 
         r = note_v2_controllers(h, mount_fd);
     if (r < 0)
         return error_failed(reterr, -r, "cgroup", "Cannot read the controllers of %s: %s", m->point, strerror(-r));
+    h->top_fd = TAKE_FD(mount_fd);
     return 0;
 }
 
@@ -329,10 +359,13 @@ int cgroup_hierarchies_open_at(const char *subtree, CgroupHierarchies **ret, Err
     _cleanup_(cgroup_hierarchies_closep) CgroupHierarchies *h = calloc(1, sizeof(CgroupHierarchies));
     if (!h)
         return error_failed(reterr, ENOMEM, "cgroup", "Out of memory");
-    h->unified.fd = h->unified.parent_fd = h->shared_fd = -EBADF;
+    h->unified.fd = h->unified.parent_fd = h->shared_fd = h->top_fd = -EBADF;
     for (size_t i = 0; i < CGROUP_V1_MAX; i++)
         h->v1[i].subtree.fd = h->v1[i].subtree.parent_fd = -EBADF;
     h->is_unified = true;
+    struct rlimit files;
+    h->kept_max = getrlimit(RLIMIT_NOFILE, &files) < 0 ? 0 : (unsigned) (files.rlim_cur / KEPT_PART);
+    h->lacks_memsw_failcnt = kernel_is_at_least(6, 15);
 
     _cleanup_(cgroup_mounts_done) CgroupMounts mounts = { 0 };
     int r = cgroup_mounts_read(&mounts);
@@ -342,12 +375,12 @@ int cgroup_hierarchies_open_at(const char *subtree, CgroupHierarchies **ret, Err
     if (r < 0)
         return r;
     for (size_t c = 0; c < _CGROUP_CONTROLLER_MAX; c++) {
-        if (h->versions[c] != CGROUP_MISSING)
-            continue;
-        r = open_v1(h, &mounts, c, subtree ? subtree : SUBTREE, reterr);
-        if (r < 0)
-            return r;
+        /* one whose hierarchy was found to be of no use need not be tried again */
+        if (h->versions[c] == CGROUP_MISSING && h->missing[c] != h->unusable[c])
+            open_v1(h, &mounts, c, subtree ? subtree : SUBTREE);
     }
+    if (h->versions[CGROUP_IO] == CGROUP_V1)
+        cgroup_disks_start_counting(&h->counted_disks, cgroup_hierarchies_controller_fd(h, CGROUP_IO));
     *ret = TAKE_PTR(h);
     return 0;
 }
@@ -366,6 +399,8 @@ CgroupHierarchies *cgroup_hierarchies_close(CgroupHierarchies *h) {
     subtree_remove(&h->unified);
     subtree_close(&h->unified);
     (void) fd_close(h->shared_fd);
+    (void) fd_close(h->top_fd);
+    cgroup_disks_done(&h->counted_disks);
     free(h);
     return NULL;
 }
@@ -388,6 +423,24 @@ const char *cgroup_hierarchies_root(const CgroupHierarchies *h) {
 
 int cgroup_hierarchies_root_fd(const CgroupHierarchies *h) {
     return h->unified.fd;
+}
+
+int cgroup_hierarchies_controller_fd(const CgroupHierarchies *h, CgroupController c) {
+    if (h->versions[c] == CGROUP_V2)
+        return h->unified.fd;
+    for (size_t i = 0; i < h->n_v1; i++)
+        if (h->v1[i].controllers & (1U << c))
+            return h->v1[i].subtree.fd;
+    return -ENODEV;
+}
+
+ssize_t cgroup_hierarchies_cpus(const CgroupHierarchies *h, char *buffer, size_t size) {
+    bool v2 = h->versions[CGROUP_CPUSET] == CGROUP_V2;
+    int fd = cgroup_hierarchies_controller_fd(h, CGROUP_CPUSET);
+    ssize_t n = cgroup_file_read(fd, v2 ? "cpuset.cpus.effective" : "cpuset.cpus", buffer, size);
+    if (n > 0 && buffer[n - 1] == '\n')
+        buffer[--n] = 0;
+    return n;
 }
 
 int cgroup_hierarchies_shared_fd(const CgroupHierarchies *h) {

@@ -5,21 +5,15 @@
  * in a mount namespace in which one cgroup2 mount covers all others, as on a host without cgroup v1.
  */
 
+#include "cgroup-fixture.h"
+#include "cgroup/cpuset.h"
 #include "cgroup/files.h"
-#include "cgroup/group.h"
-#include "cgroup/limits.h"
 #include "cgroup/mounts.h"
-#include "cgroup/private.h"
-#include "cgroup/usage.h"
 
-#include <dirent.h>
 #include <fcntl.h>
-#include <linux/sched.h>
 #include <linux/userfaultfd.h>
 #include <poll.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -27,21 +21,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
-
-#include <cmocka.h>
-
-#define SECOND  1000000ULL
-#define SKIPPED 77
-
-static char subtree[64];
-
-#define skip_because(...)                                                                                              \
-    do {                                                                                                               \
-        print_message("skipped: " __VA_ARGS__);                                                                        \
-        print_message("\n");                                                                                           \
-        skip();                                                                                                        \
-    } while (0)
 
 /* ---- text ---- */
 
@@ -96,125 +75,6 @@ static void numbers_of_files(void **state) {
     assert_int_equal(cgroup_file_keyed("b two\n", "b", &v), -EINVAL);
     assert_int_equal(cgroup_file_keyed("", "b", &v), -ENOENT);
     assert_int_equal(v, 2);
-}
-
-/* ---- helpers ---- */
-
-static CgroupHierarchies *hierarchies;
-
-static int setup(void **state) {
-    if (getuid() != 0)
-        return 0;
-    Error e = ERROR_INIT;
-    int r = cgroup_hierarchies_open_at(subtree, &hierarchies, &e);
-    if (r < 0)
-        print_message("%s: %s\n", e.subject, e.message);
-    return r;
-}
-
-/* What a test that failed has left in the subtree, on one hierarchy. */
-static void sweep(const CgroupSubtree *s) {
-    int fd = s->fd < 0 ? -1 : openat(s->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        if (e->d_type != DT_DIR || e->d_name[0] == '.')
-            continue;
-        CgroupGroup *g = NULL;
-        if (cgroup_group_open(hierarchies, e->d_name, &g, NULL) >= 0)
-            (void) cgroup_group_remove(g, 10 * SECOND, NULL);
-        cgroup_group_free(g);
-        (void) unlinkat(fd, e->d_name, AT_REMOVEDIR);
-    }
-    if (d)
-        closedir(d);
-}
-
-static int teardown(void **state) {
-    if (!hierarchies)
-        return 0;
-    sweep(&hierarchies->unified);
-    for (size_t i = 0; i < hierarchies->n_v1; i++)
-        sweep(&hierarchies->v1[i].subtree);
-    hierarchies = cgroup_hierarchies_close(hierarchies);
-    return 0;
-}
-
-static void require_root(void) {
-    if (!hierarchies)
-        skip_because("cgroups are root's");
-}
-
-static void require(CgroupController c) {
-    require_root();
-    if (cgroup_hierarchies_version(hierarchies, c) == CGROUP_MISSING)
-        skip_because("%s: %s", cgroup_controller_name(c), cgroup_hierarchies_missing(hierarchies, c));
-}
-
-static CgroupGroup *make_group(const char *id) {
-    CgroupGroup *g = NULL;
-    Error e = ERROR_INIT;
-    if (cgroup_group_create(hierarchies, id, &g, &e) < 0)
-        fail_msg("%s", e.message);
-    return g;
-}
-
-static void remove_group(CgroupGroup *g) {
-    Error e = ERROR_INIT;
-    if (cgroup_group_remove(g, 10 * SECOND, &e) < 0)
-        fail_msg("%s", e.message);
-    cgroup_group_free(g);
-}
-
-static void apply(CgroupGroup *g, uint64_t memory, uint64_t cpu, uint64_t pids) {
-    Error e = ERROR_INIT;
-    if (cgroup_limits_apply(g, &(CgroupLimits){ memory, cpu, pids }, &e) < 0)
-        fail_msg("%s: %s", e.subject, e.message);
-}
-
-/* A child that is born in the group on cgroup2, put into the others, and runs F only then. */
-static pid_t start_in(CgroupGroup *g, int (*f)(void)) {
-    int fds[2];
-    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
-    struct clone_args args = {
-        .flags = CLONE_INTO_CGROUP,
-        .exit_signal = SIGCHLD,
-        .cgroup = (uint64_t) cgroup_group_fd(g),
-    };
-    pid_t pid = (pid_t) syscall(SYS_clone3, &args, sizeof(args));
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        char byte;
-        close(fds[1]);
-        (void) !read(fds[0], &byte, 1);
-        _exit(f());
-    }
-    close(fds[0]);
-    if (hierarchies->n_v1 > 0) {
-        Error reason = ERROR_INIT;
-        assert_int_equal(cgroup_group_holds(g, pid, &reason), 0);
-        assert_non_null(strstr(reason.message, subtree));
-    }
-    assert_int_equal(cgroup_group_attach(g, pid, NULL), 0);
-    close(fds[1]);
-    return pid;
-}
-
-static int child_sleep(void) {
-    (void) pause();
-    return 0;
-}
-
-static int wait_for(pid_t pid) {
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    return status;
-}
-
-static bool exists_anywhere(const char *id) {
-    bool found = faccessat(hierarchies->unified.fd, id, F_OK, 0) == 0;
-    for (size_t i = 0; i < hierarchies->n_v1; i++)
-        found |= faccessat(hierarchies->v1[i].subtree.fd, id, F_OK, 0) == 0;
-    return found;
 }
 
 /* ---- hierarchies ---- */
@@ -458,14 +318,6 @@ static bool opens_as(const char *wanted, const char *own) {
     return good;
 }
 
-/* Covers every cgroup mount by one of cgroup2. The tmpfs between: a file system is not mounted right upon itself. */
-static int mount_only_v2(void) {
-    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        mount("none", "/sys/fs/cgroup", "tmpfs", 0, NULL) < 0)
-        return -errno;
-    return mount("none", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 ? -errno : 0;
-}
-
 /* In a cgroup namespace, so that "/kennel" and a service of ours lie within this test's own group. */
 static int child_service(void) {
     if (unshare(CLONE_NEWCGROUP) < 0 || mount_only_v2() < 0)
@@ -498,273 +350,20 @@ static void a_service_divides_its_own_cgroup(void **state) {
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* ---- limits ---- */
-
-static void limits_have_ranges(void **state) {
-    require_root();
-    static const uint64_t none = CGROUP_LIMIT_NONE;
-    const struct {
-        CgroupLimits limits;
-        const char *field;
-    } bad[] = {
-        { { 0, none, none }, "limits.memory" },
-        { { CGROUP_MEMORY_MIN - 1, none, none }, "limits.memory" },
-        { { 1ULL << 60, none, none }, "limits.memory" },
-        { { none, 0, none }, "limits.cpuQuotaPerSecUsec" },
-        { { none, CGROUP_CPU_QUOTA_MIN - 1, none }, "limits.cpuQuotaPerSecUsec" },
-        { { none, (uint64_t) sysconf(_SC_NPROCESSORS_ONLN) * SECOND + 1, none }, "limits.cpuQuotaPerSecUsec" },
-        { { none, none, 0 }, "limits.pids" },
-        { { none, none, 5000000 }, "limits.pids" },
-    };
-    for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
-        Error e = ERROR_INIT;
-        assert_int_equal(cgroup_limits_check(hierarchies, &bad[i].limits, &e), -EINVAL);
-        assert_int_equal(e.kind, ERROR_INVALID_SPEC);
-        assert_string_equal(e.subject, bad[i].field);
-        assert_non_null(strstr(e.message, "out of range"));
-    }
-    assert_int_equal(cgroup_limits_check(hierarchies, &(CgroupLimits){ none, none, none }, NULL), 0);
-}
-
-static void a_limit_without_its_controller_is_refused(void **state) {
-    require_root();
-    for (CgroupController c = CGROUP_CPU; c <= CGROUP_PIDS; c++) {
-        CgroupLimits l = { CGROUP_LIMIT_NONE, CGROUP_LIMIT_NONE, CGROUP_LIMIT_NONE };
-        *(c == CGROUP_CPU ? &l.cpu_quota_per_sec_usec : c == CGROUP_MEMORY ? &l.memory : &l.pids) = 5 * SECOND / 10;
-        l.memory = c == CGROUP_MEMORY ? CGROUP_MEMORY_MIN : CGROUP_LIMIT_NONE;
-        Error e = ERROR_INIT;
-        int r = cgroup_limits_check(hierarchies, &l, &e);
-        if (cgroup_hierarchies_version(hierarchies, c) != CGROUP_MISSING) {
-            assert_int_equal(r, 0);
-            continue;
-        }
-        assert_true(r < 0);
-        assert_int_equal(e.kind, ERROR_LIMIT_UNAVAILABLE);
-        assert_string_equal(e.subject, cgroup_controller_name(c));
-        CgroupGroup *g = make_group("unlimited");
-        assert_true(cgroup_limits_apply(g, &l, &e) < 0);
-        assert_int_equal(e.kind, ERROR_LIMIT_UNAVAILABLE);
-        remove_group(g);
-    }
-}
-
-static void assert_limits(CgroupGroup *g, uint64_t memory, uint64_t cpu, uint64_t pids) {
-    CgroupLimits l = { 0 };
-    assert_int_equal(cgroup_limits_read(g, &l, NULL), 0);
-    assert_true(l.memory == memory);
-    assert_true(l.cpu_quota_per_sec_usec == cpu);
-    assert_true(l.pids == pids);
-}
-
-static void limits_are_set_changed_and_lifted(void **state) {
-    require(CGROUP_MEMORY);
-    require(CGROUP_CPU);
-    require(CGROUP_PIDS);
-    const uint64_t none = CGROUP_LIMIT_NONE, mib = 1024 * 1024;
-    CgroupGroup *g = make_group("limits");
-    assert_limits(g, none, none, none);
-    apply(g, 16 * mib + 100, 500000, 20); /* memory in whole pages */
-    assert_limits(g, 16 * mib, 500000, 20);
-    apply(g, 64 * mib, 1500000, 30);
-    assert_limits(g, 64 * mib, 1500000, 30);
-    apply(g, 32 * mib, CGROUP_CPU_QUOTA_MIN, 1);
-    assert_limits(g, 32 * mib, CGROUP_CPU_QUOTA_MIN, 1);
-    CgroupGroup *found = NULL;
-    assert_int_equal(cgroup_group_open(hierarchies, "limits", &found, NULL), 0);
-    assert_limits(found, 32 * mib, CGROUP_CPU_QUOTA_MIN, 1);
-    apply(found, none, none, none);
-    assert_limits(g, none, none, none);
-    cgroup_group_free(found);
-    remove_group(g);
-}
-
-static int child_fork_until_refused(void) {
-    for (int i = 0; i < 32; i++) {
-        pid_t pid = fork();
-        if (pid == 0)
-            return child_sleep();
-        if (pid < 0)
-            return i; /* how many there could be */
-    }
-    return 99;
-}
-
-static void the_pids_limit_holds(void **state) {
-    require(CGROUP_PIDS);
-    CgroupGroup *g = make_group("pids");
-    apply(g, CGROUP_LIMIT_NONE, CGROUP_LIMIT_NONE, 5);
-    pid_t pid = start_in(g, child_fork_until_refused);
-    int status = wait_for(pid);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 4); /* and itself */
-    CgroupUsage u;
-    cgroup_usage_read(g, &u);
-    assert_int_equal(u.values[CGROUP_PIDS_LIMIT], 5);
-    assert_int_equal(u.values[CGROUP_PIDS_CURRENT], 4);
-    remove_group(g);
-}
-
-static int child_allocate(void) {
-    const size_t size = 64 << 20;
-    char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        return 1;
-    memset(p, 1, size);
-    return 0;
-}
-
-static void the_memory_limit_holds(void **state) {
-    require(CGROUP_MEMORY);
-    CgroupGroup *g = make_group("memory");
-    apply(g, 16 << 20, CGROUP_LIMIT_NONE, CGROUP_LIMIT_NONE);
-    int status = wait_for(start_in(g, child_allocate));
-    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    CgroupUsage u;
-    cgroup_usage_read(g, &u);
-    assert_int_equal(u.values[CGROUP_MEMORY_LIMIT], 16 << 20);
-    assert_true(u.values[CGROUP_MEMORY_OOM_KILL] >= 1 && u.values[CGROUP_MEMORY_OOM_KILL] < 100);
-    if (!u.reasons[CGROUP_MEMORY_PEAK])
-        assert_true(u.values[CGROUP_MEMORY_PEAK] > 12 << 20 && u.values[CGROUP_MEMORY_PEAK] <= 16 << 20);
-    remove_group(g);
-}
-
-static int child_burn(void) {
-    struct timespec start, now;
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    do
-        clock_gettime(CLOCK_MONOTONIC, &now);
-    while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < 400);
-    return 0;
-}
-
-static void the_cpu_limit_holds(void **state) {
-    require(CGROUP_CPU);
-    CgroupGroup *g = make_group("cpu");
-    apply(g, CGROUP_LIMIT_NONE, 100000, CGROUP_LIMIT_NONE); /* 10 % */
-    assert_int_equal(wait_for(start_in(g, child_burn)), 0);
-    CgroupUsage u;
-    cgroup_usage_read(g, &u);
-    assert_true(u.values[CGROUP_CPU_USAGE_USEC] > 5000 && u.values[CGROUP_CPU_USAGE_USEC] < 200000);
-    assert_true(u.values[CGROUP_CPU_THROTTLED_PERIODS] >= 1 && u.values[CGROUP_CPU_THROTTLED_PERIODS] < 100);
-    assert_true(u.values[CGROUP_CPU_THROTTLED_USEC] > 1000 && u.values[CGROUP_CPU_THROTTLED_USEC] < 100 * SECOND);
-    remove_group(g);
-}
-
-/* ---- usage ---- */
-
-static int child_hold_memory(void) {
-    const size_t size = 8 << 20;
-    char *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
-        return 1;
-    memset(p, 1, size);
-    child_burn();
-    return child_sleep();
-}
-
-static void a_counter_is_known_or_has_a_reason(void **state) {
-    require_root();
-    CgroupGroup *g = make_group("usage");
-    pid_t pid = start_in(g, child_hold_memory);
-    (void) poll(NULL, 0, 300);
-    CgroupUsage u;
-    for (int i = 0; i < 3; i++)
-        cgroup_usage_read(g, &u);
-    for (CgroupCounter c = 0; c < _CGROUP_COUNTER_MAX; c++) {
-        assert_int_equal(u.values[c] == CGROUP_UNKNOWN, u.reasons[c] != NULL);
-        print_message("%s: %lld %s\n", cgroup_counter_name(c), (long long) u.values[c],
-                      u.reasons[c] ? u.reasons[c] : "");
-    }
-    assert_true(u.values[CGROUP_CPU_USAGE_USEC] > 20000 && u.values[CGROUP_CPU_USAGE_USEC] < SECOND);
-    assert_true(u.values[CGROUP_CPU_USER_USEC] <= u.values[CGROUP_CPU_USAGE_USEC]);
-    if (cgroup_hierarchies_version(hierarchies, CGROUP_MEMORY) != CGROUP_MISSING) {
-        assert_true(u.values[CGROUP_MEMORY_CURRENT] >= 8 << 20 && u.values[CGROUP_MEMORY_CURRENT] < 64 << 20);
-        assert_true(u.values[CGROUP_MEMORY_ANON] >= 8 << 20 && u.values[CGROUP_MEMORY_ANON] < 64 << 20);
-        assert_string_equal(u.reasons[CGROUP_MEMORY_LIMIT], "");
-        assert_int_equal(u.values[CGROUP_MEMORY_OOM_KILL], 0);
-    } else
-        assert_true(strlen(u.reasons[CGROUP_MEMORY_LIMIT]) > 0);
-    if (cgroup_hierarchies_version(hierarchies, CGROUP_PIDS) != CGROUP_MISSING) {
-        assert_int_equal(u.values[CGROUP_PIDS_CURRENT], 1);
-        assert_string_equal(u.reasons[CGROUP_PIDS_LIMIT], "");
-    }
-    assert_int_equal(cgroup_group_remove(g, 10 * SECOND, NULL), 0);
-    wait_for(pid);
-    cgroup_usage_read(g, &u);
-    for (CgroupCounter c = 0; c < _CGROUP_COUNTER_MAX; c++)
-        assert_true(u.values[c] == CGROUP_UNKNOWN && u.reasons[c] && *u.reasons[c]);
-    cgroup_group_free(g);
-}
-
-/* ---- without v1 ---- */
-
-#define TEST(f) cmocka_unit_test(f)
-
 static const struct CMUnitTest cgroup_tests[] = {
-    TEST(hierarchies_are_described),
-    TEST(a_shared_subtree_stays_until_the_last_has_closed),
-    TEST(groups_are_made_found_and_removed),
-    TEST(names_that_lead_elsewhere_are_refused),
-    TEST(a_failure_leaves_nothing),
-    TEST(what_is_half_there_can_be_removed),
-    TEST(members_are_known_and_killed),
-    TEST(removal_kills_a_frozen_family),
-    TEST(freezing_has_a_time_limit),
-    TEST(removal_reports_what_does_not_go),
-    TEST(nested_groups_are_removed),
-    TEST(a_service_divides_its_own_cgroup),
-    TEST(limits_have_ranges),
-    TEST(a_limit_without_its_controller_is_refused),
-    TEST(limits_are_set_changed_and_lifted),
-    TEST(the_pids_limit_holds),
-    TEST(the_memory_limit_holds),
-    TEST(the_cpu_limit_holds),
-    TEST(a_counter_is_known_or_has_a_reason),
+    TEST(hierarchies_are_described),         TEST(a_shared_subtree_stays_until_the_last_has_closed),
+    TEST(groups_are_made_found_and_removed), TEST(names_that_lead_elsewhere_are_refused),
+    TEST(a_failure_leaves_nothing),          TEST(what_is_half_there_can_be_removed),
+    TEST(members_are_known_and_killed),      TEST(removal_kills_a_frozen_family),
+    TEST(freezing_has_a_time_limit),         TEST(removal_reports_what_does_not_go),
+    TEST(nested_groups_are_removed),         TEST(a_service_divides_its_own_cgroup),
 };
 
-static void nothing_of_v1_is_used(void **state) {
-    assert_true(cgroup_hierarchies_is_unified(hierarchies));
-    assert_int_equal(hierarchies->n_v1, 0);
-}
-
-/* The whole group again where a cgroup2 mount covers every other. The mounts end with this process. */
-static int run_without_v1(void) {
-    if (mount_only_v2() < 0)
-        return SKIPPED;
-    struct CMUnitTest tests[ELEMENTSOF(cgroup_tests) + 1];
-    memcpy(tests, cgroup_tests, sizeof(cgroup_tests));
-    tests[ELEMENTSOF(cgroup_tests)] = (struct CMUnitTest) TEST(nothing_of_v1_is_used);
-    return cmocka_run_group_tests_name("without_v1", tests, setup, teardown) == 0 ? 0 : 1;
-}
-
-static void all_of_it_works_without_v1(void **state) {
-    if (getuid() != 0)
-        skip_because("mounting is root's");
-    (void) fflush(stdout);
-    (void) fflush(stderr);
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0) {
-        execl("/proc/self/exe", "test-cgroup", "--without-v1", NULL);
-        _exit(1);
-    }
-    int status = wait_for(pid);
-    assert_true(WIFEXITED(status));
-    if (WEXITSTATUS(status) == SKIPPED)
-        skip_because("no right to mount a cgroup2 file system here");
-    assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 int main(int argc, char **argv) {
-    (void) snprintf(subtree, sizeof(subtree), "/kennel-test-%d", (int) getpid());
-    if (argc > 1 && strcmp(argv[1], "--without-v1") == 0)
-        return run_without_v1();
     const struct CMUnitTest tests[] = {
         TEST(mountinfo_is_parsed),
         TEST(malformed_mountinfo_is_refused),
         TEST(numbers_of_files),
-        TEST(all_of_it_works_without_v1),
     };
-    int failed = cmocka_run_group_tests_name("text", tests, NULL, NULL);
-    return failed + cmocka_run_group_tests_name("cgroup", cgroup_tests, setup, teardown);
+    return cgroup_fixture_main(argc, argv, tests, ELEMENTSOF(tests), cgroup_tests, ELEMENTSOF(cgroup_tests));
 }
