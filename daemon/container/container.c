@@ -59,6 +59,10 @@ Container *container_unref(Container *c) {
     (void) sd_event_source_disable_unref(c->stop_source);
     (void) sd_event_source_disable_unref(c->retry_source);
     (void) container_log_free(c->log);
+    account_sampler_remove(&c->account);
+    account_text_done(&c->final);
+    (void) storage_layer_free(c->layer);
+    (void) network_endpoint_free(c->endpoint);
     (void) cgroup_group_free(c->group);
     (void) fd_close(c->data_fd);
     (void) fd_close(c->state_fd);
@@ -141,11 +145,22 @@ void container_tell(Container *c, ContainerNotice notice, const Error *error) {
     c->cursors = cursor.outer;
 }
 
-void container_add_event(Container *c, ContainerEventKind kind, const char *message) {
+static ContainerEvent make_event(const Container *c, ContainerEventKind kind, const char *message) {
     ContainerEvent e = { .kind = kind, .owner = c->spec->owner, .exit_code = -1 };
     (void) snprintf(e.id, sizeof(e.id), "%s", c->id);
     (void) snprintf(e.name, sizeof(e.name), "%s", container_name(c));
     (void) snprintf(e.message, sizeof(e.message), "%s", message ? message : "");
+    return e;
+}
+
+void container_add_limit_event(Container *c, const char *limit, const char *message) {
+    ContainerEvent e = make_event(c, CONTAINER_EVENT_LIMIT_REACHED, message);
+    (void) snprintf(e.limit, sizeof(e.limit), "%s", limit);
+    container_events_add(c->registry->events, &e);
+}
+
+void container_add_event(Container *c, ContainerEventKind kind, const char *message) {
+    ContainerEvent e = make_event(c, kind, message);
     if (kind == CONTAINER_EVENT_EXITED) {
         e.has_exit = true;
         e.exit_code = c->exit.process.known ? c->exit.process.code : -1;
@@ -172,6 +187,7 @@ int container_write_record(Container *c) {
         .exit_code = exited && c->exit.process.known ? c->exit.process.code : -1,
         .exit_signal = exited && c->exit.process.known ? c->exit.process.signal : 0,
         .oom_killed = c->exit.oom_killed,
+        .oom_kills_told = c->limits.told[LIMIT_OOM],
         .finished_usec = c->exit.finished_usec,
     };
     int r = container_record_write(c->state_fd, &record);
@@ -232,6 +248,44 @@ uint32_t container_gid(const Container *c) {
 CgroupGroup *container_group(Container *c) {
     return c->ended ? NULL : c->group;
 }
+AccountEntry *container_account_entry(Container *c) {
+    return c->account.sampler ? &c->account : NULL;
+}
+
+const AccountText *container_sample(Container *c) {
+    if (c->account.sampler)
+        return account_sampler_read(c->registry->sampler, &c->account) < 0 ? NULL : &c->account.text;
+    return c->final.size > 0 ? &c->final : NULL;
+}
+
+AccountNetwork container_account_network(const Container *c) {
+    static const AccountNetwork networks[] = {
+        [SANDBOX_NETWORK_NONE] = ACCOUNT_NETWORK_NONE,
+        [SANDBOX_NETWORK_HOST] = ACCOUNT_NETWORK_HOST,
+        [SANDBOX_NETWORK_BRIDGE] = ACCOUNT_NETWORK_BRIDGE,
+    };
+    return networks[c->spec->sandbox.network];
+}
+
+void container_begin_accounting(Container *c) {
+    c->account.id = c->id;
+    c->account.name = container_name(c);
+    c->account.owner = c->spec->owner;
+    c->account.source = (AccountSource){ c->group, c->layer, c->endpoint, container_account_network(c) };
+    account_sampler_add(c->registry->sampler, &c->account);
+    limit_watch_begin(c);
+}
+
+void container_end_accounting(Container *c) {
+    limit_watch_end(c);
+    account_sampler_remove(&c->account);
+}
+
+NetworkSpec container_network_spec(const Container *c) {
+    const ContainerSpec *s = c->spec;
+    return (NetworkSpec){ s->address, s->ports, s->n_ports, s->limits.network };
+}
+
 ContainerLog *container_log(Container *c) {
     return c->log;
 }

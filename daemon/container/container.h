@@ -16,7 +16,7 @@
  * new daemon finds, adopts or cleans up what an old one left.
  */
 
-#include "cgroup/usage.h"
+#include "account/sampler.h"
 #include "container/events.h"
 #include "container/log.h"
 #include "container/spec.h"
@@ -64,6 +64,8 @@ typedef struct ContainerEnvironment {
     SandboxHost *sandbox;
     SeccompCache *seccomp;
     CgroupHierarchies *hierarchies;
+    StorageHost *storage;
+    NetworkHost *network;
     int state_fd;     /* the state directory; containers/ID/ below it */
     int data_fd;      /* the data directory; containers/ID/ below it */
     uint32_t id_base; /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
@@ -71,6 +73,8 @@ typedef struct ContainerEnvironment {
     unsigned containers_max_per_uid; /* for peers that are not root */
     unsigned starts_max_per_uid;     /* in progress at one time, root too; container_processes() counts as one */
     uint64_t log_max_bytes;          /* of one container's log */
+    ContainerLimits tenant_limits;   /* ceilings for peers that are not root: container_limits_hold() */
+    uint64_t disk_default;           /* bytes of a writable layer for which nobody gave a limit; rpc applies it */
     uint64_t jobs_wait_usec;         /* at the end: how long to wait for what is in progress */
 } ContainerEnvironment;
 
@@ -89,6 +93,7 @@ DEFINE_CLEANUP(ContainerRegistry, container_registry_free)
 int container_registry_recover(ContainerRegistry *r, Error *reterr);
 
 ContainerEvents *container_registry_events(ContainerRegistry *r);
+AccountSampler *container_registry_sampler(ContainerRegistry *r);
 const ContainerEnvironment *container_registry_environment(const ContainerRegistry *r);
 size_t container_registry_count(const ContainerRegistry *r, size_t *ret_running);
 
@@ -121,8 +126,14 @@ uint64_t container_created_usec(const Container *c);
 uint64_t container_started_usec(const Container *c); /* 0 if never */
 uint32_t container_uid(const Container *c);          /* what the payload started with; UINT32_MAX before the start */
 uint32_t container_gid(const Container *c);
-CgroupGroup *container_group(Container *c); /* NULL when it has none */
-ContainerLog *container_log(Container *c);  /* NULL when it has none */
+CgroupGroup *container_group(Container *c);          /* NULL when it has none */
+AccountEntry *container_account_entry(Container *c); /* NULL while it does not run */
+/*
+ * The newest sample as JSON text of the interface's Sample: of this instant while it runs, its totals when they are known
+ * (until it is removed); NULL otherwise. Valid until the loop runs on.
+ */
+const AccountText *container_sample(Container *c);
+ContainerLog *container_log(Container *c); /* NULL when it has none */
 
 /* The pseudo terminal's master of an attached container, to be duplicated for the caller; -EBADF if there is none. */
 int container_terminal_fd(const Container *c);
@@ -141,6 +152,11 @@ int container_kill_process(Container *c, pid_t pid, pid_t host_pid, int sig, Err
 /* SIGTERM, then SIGKILL after the timeout or at once if the first process cannot receive SIGTERM. Watch for EXITED. */
 int container_stop(Container *c, uint64_t timeout_usec, Error *reterr);
 int container_pause(Container *c, bool pause, ContainerDone done, void *userdata, Error *reterr);
+/*
+ * Puts LIMITS (complete, already held to the owner's ceilings) in place of those in force: all of them, or none and an
+ * error. One change at a time: ERROR_QUOTA_EXCEEDED "updates" while another is under way. The event `updated` tells.
+ */
+int container_update(Container *c, const ContainerLimits *limits, ContainerDone done, void *userdata, Error *reterr);
 /* ERROR_STILL_RUNNING unless FORCE. DONE is called when nothing of the container is left. */
 int container_remove(Container *c, bool force, ContainerDone done, void *userdata, Error *reterr);
 

@@ -18,11 +18,18 @@ struct ContainerEvents {
 };
 
 static const char *const kinds[_CONTAINER_EVENT_MAX] = {
-    [CONTAINER_EVENT_CREATED] = "created", [CONTAINER_EVENT_STARTED] = "started",
-    [CONTAINER_EVENT_EXITED] = "exited",   [CONTAINER_EVENT_OOM] = "oom",
-    [CONTAINER_EVENT_PAUSED] = "paused",   [CONTAINER_EVENT_RESUMED] = "resumed",
-    [CONTAINER_EVENT_KILLED] = "killed",   [CONTAINER_EVENT_DETACHED] = "detached",
-    [CONTAINER_EVENT_REMOVED] = "removed", [CONTAINER_EVENT_FAILED] = "failed",
+    [CONTAINER_EVENT_CREATED] = "created",
+    [CONTAINER_EVENT_STARTED] = "started",
+    [CONTAINER_EVENT_EXITED] = "exited",
+    [CONTAINER_EVENT_OOM] = "oom",
+    [CONTAINER_EVENT_LIMIT_REACHED] = "limitReached",
+    [CONTAINER_EVENT_UPDATED] = "updated",
+    [CONTAINER_EVENT_PAUSED] = "paused",
+    [CONTAINER_EVENT_RESUMED] = "resumed",
+    [CONTAINER_EVENT_KILLED] = "killed",
+    [CONTAINER_EVENT_DETACHED] = "detached",
+    [CONTAINER_EVENT_REMOVED] = "removed",
+    [CONTAINER_EVENT_FAILED] = "failed",
 };
 
 const char *container_event_kind_to_string(ContainerEventKind k) {

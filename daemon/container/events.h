@@ -16,6 +16,8 @@ typedef enum ContainerEventKind {
     CONTAINER_EVENT_STARTED,
     CONTAINER_EVENT_EXITED,
     CONTAINER_EVENT_OOM,
+    CONTAINER_EVENT_LIMIT_REACHED,
+    CONTAINER_EVENT_UPDATED,
     CONTAINER_EVENT_PAUSED,
     CONTAINER_EVENT_RESUMED,
     CONTAINER_EVENT_KILLED,
@@ -39,6 +41,7 @@ typedef struct ContainerEvent {
     int exit_signal; /* 0: none */
     bool oom_killed;
     uint64_t finished_usec;
+    char limit[16];    /* with CONTAINER_EVENT_LIMIT_REACHED: "pids", ... as in the interface; empty: none */
     char message[160]; /* empty: none */
 } ContainerEvent;
 

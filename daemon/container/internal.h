@@ -13,6 +13,7 @@
  * next: remove cgroup and writable layer, and, if that is wanted, everything else.
  */
 
+#include "cgroup/events.h"
 #include "container/container.h"
 
 #include <stdatomic.h>
@@ -23,7 +24,7 @@
 #define CONTAINER_FREEZE_USEC  (5ULL * 1000000ULL)
 #define CONTAINER_EXECS_MAX    256U /* processes of Exec in one container: each costs the daemon two descriptors */
 #define CONTAINER_SECCOMP_FILE "seccomp.bpf"
-#define CONTAINER_LAYER        "layer"
+#define CONTAINER_SAMPLE_FILE  "sample.json" /* the totals, beside the record */
 
 typedef struct ContainerJob ContainerJob;
 
@@ -50,6 +51,26 @@ typedef struct RemoveWaiter {
     struct RemoveWaiter *next;
 } RemoveWaiter;
 
+/* What happened at the limits, and how much of it has been told: see limit-events.c. */
+typedef enum LimitKind {
+    LIMIT_OOM,
+    LIMIT_MEMORY,
+    LIMIT_MEMORY_HIGH,
+    LIMIT_PIDS,
+    LIMIT_DISK,
+    LIMIT_INODES,
+    _LIMIT_MAX
+} LimitKind;
+
+typedef struct LimitWatch {
+    sd_event_source *sources[CGROUP_EVENT_SOURCES_MAX];
+    size_t n_sources;
+    sd_event_source *timer;         /* something is to be told once it may be */
+    uint64_t told[_LIMIT_MAX];      /* the count when it was last told */
+    uint64_t told_usec[_LIMIT_MAX]; /* CLOCK_MONOTONIC; 0: never */
+    bool full[_LIMIT_MAX];          /* disk, inodes: was found to be full, and is still */
+} LimitWatch;
+
 struct Container {
     unsigned n_ref;
     ContainerRegistry *registry;
@@ -59,19 +80,26 @@ struct Container {
     ContainerState state;
 
     bool listed;
-    bool starting;    /* charged to the owner's starts */
-    bool holds_range; /* spec->sandbox.id_base is taken */
-    bool ended;       /* no first process any more */
-    bool failed;      /* ended without having started */
-    bool gone;        /* FAILED or REMOVED has been told: hidden, although something may be left to clean */
-    bool dirty;       /* the writable layer has not been removed yet */
+    bool starting;      /* charged to the owner's starts */
+    bool holds_numbers; /* spec->sandbox.id_base and spec->address are taken */
+    bool ended;         /* no first process any more */
+    bool failed;        /* ended without having started */
+    bool gone;          /* FAILED or REMOVED has been told: hidden, although something may be left to clean */
+    bool dirty;         /* writable layer or network have not been removed yet */
     bool wants_remove;
     bool freezing;        /* a pause or resume is under way */
+    bool updating;        /* a change of limits is under way */
+    bool totals_told;     /* `final` is known, or will never be */
     bool seccomp_missing; /* the program could not be restored: nothing may be started without it */
 
     int data_fd; /* containers/ID in the data directory, -EBADF before it is made */
     int state_fd;
     CgroupGroup *group;
+    StorageLayer *layer;
+    NetworkEndpoint *endpoint;
+    AccountEntry account; /* in the sampler while it runs */
+    AccountText final;    /* its totals, once they are known */
+    LimitWatch limits;
     ContainerLog *log;
     pid_t pid;
     int pidfd;
@@ -112,6 +140,8 @@ struct ContainerRegistry {
     ContainerEnvironment environment;
     int state_fd, data_fd; /* the directories `containers` of both */
     ContainerEvents *events;
+    AccountSampler *sampler;
+    sd_event_source *full_timer; /* see limit-events.c */
     ContainerLogThread *log_thread;
     Container *first, *last;
     uint8_t *ranges;     /* a bit for each range of the pool: taken, by whomever */
@@ -135,6 +165,10 @@ void container_unlink(Container *c); /* and drops it */
 void container_tell(Container *c, ContainerNotice notice, const Error *error);
 void container_unwatch_all(Container *c);
 void container_add_event(Container *c, ContainerEventKind kind, const char *message);
+void container_add_limit_event(Container *c, const char *limit, const char *message);
+/* It runs now: joins the sampler, and its limits are watched. */
+void container_begin_accounting(Container *c);
+void container_end_accounting(Container *c);
 int container_write_record(Container *c);
 int container_not_running(const Container *c, Error *reterr, const char *reason);
 /* Alive and not on its way in or out; reason: what the caller wanted to do needs it to be so. */
@@ -155,22 +189,45 @@ void container_ended(Container *c, const ProcessExit *exit);
 /* The start has come to nothing. Takes what is left of it: GROUP (may be NULL), and files if DIRTY. */
 void container_fail(Container *c, const Error *error, CgroupGroup *consume_group, bool dirty);
 
-/* What is to be removed of a container; for threads, so it points at nothing that the loop changes. */
+/*
+ * What is to be removed of a container, and its totals, which are read when its last process has gone and before anything
+ * else has. For threads: of the container it uses only what does not change.
+ */
 typedef struct Cleanup {
-    ContainerRegistry *registry;
-    const char *id;
-    CgroupGroup *group; /* owned; NULL once it has been removed */
-    bool layer;         /* false once it has been removed */
-    bool files;         /* everything else: log, record. false once they have been removed */
-    Error error;        /* of what could not be removed */
+    const Container *container;
+    CgroupGroup *group;        /* owned; NULL once it has been removed */
+    StorageLayer *layer;       /* owned */
+    NetworkEndpoint *endpoint; /* owned */
+    bool count;                /* its totals are wanted: a container that has run */
+    bool dirty;                /* layer and network; false once they have been removed */
+    bool files;                /* everything else: log, record. false once they have been removed */
+    AccountText final;         /* owned */
+    Error error;               /* of what could not be removed */
 } Cleanup;
 void container_cleanup(Cleanup *w, uint64_t timeout_usec);
+void container_cleanup_done(Cleanup *w);
+/* With all that C has and loses by it. */
+void container_cleanup_init(Cleanup *w, Container *c, bool files);
 /* When the daemon ends and the loop runs no more: one attempt, briefly. */
 void container_cleanup_last(Container *c);
 
 /* control.c */
 void container_apply_pending(Container *c);
 int container_kill_all(Container *c); /* no event, no questions */
+
+/* limit-events.c */
+int limit_events_open(ContainerRegistry *r);
+void limit_events_close(ContainerRegistry *r);
+void limit_watch_begin(Container *c);
+/* For a container of an earlier daemon, before anything else: what has happened by now was told by that one, but for OOM
+ * kills after the first OOM_KILLS_TOLD. */
+void limit_watch_resume(Container *c, uint64_t oom_kills_told);
+/* The container has ended: tells what has not been told yet. Its group must still be there. */
+void limit_watch_end(Container *c);
+
+/* container.c */
+NetworkSpec container_network_spec(const Container *c);
+AccountNetwork container_account_network(const Container *c);
 
 /* exec.c */
 void container_execs_free(Container *c);
@@ -187,4 +244,4 @@ int ranges_take(ContainerRegistry *r, uint32_t *ret_base);
 /* For a container of an earlier daemon, which has had it all along. -EAGAIN: another daemon has it too. */
 int ranges_take_again(ContainerRegistry *r, uint32_t base);
 void ranges_give_back(ContainerRegistry *r, uint32_t base);
-void container_release_range(Container *c);
+void container_release_numbers(Container *c);

@@ -122,8 +122,11 @@ void ranges_give_back(ContainerRegistry *r, uint32_t base) {
     (void) lock_byte(r, base, F_UNLCK);
 }
 
-void container_release_range(Container *c) {
-    if (c->holds_range)
-        ranges_give_back(c->registry, c->spec->sandbox.id_base);
-    c->holds_range = false;
+void container_release_numbers(Container *c) {
+    if (!c->holds_numbers)
+        return;
+    c->holds_numbers = false;
+    ranges_give_back(c->registry, c->spec->sandbox.id_base);
+    if (c->spec->address)
+        network_address_give_back(c->registry->environment.network, c->spec->address);
 }

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define RECORD_FILE     "record.json"
-#define RECORD_VERSION  1
+#define RECORD_VERSION  2
 #define RECORD_SIZE_MAX (16U * 1024U * 1024U)
 
 typedef enum FieldType {
@@ -31,6 +31,7 @@ typedef enum FieldType {
     FIELD_STRING,
     FIELD_STRING_OPTIONAL, /* NULL: left out */
     FIELD_STRINGS,         /* char ** */
+    FIELD_TEXT,            /* char[max] */
 } FieldType;
 
 typedef struct Field {
@@ -55,6 +56,7 @@ static const Field record_fields[] = {
     FIELD(ContainerRecord, "exitCode", FIELD_INT, exit_code, -1, 255),
     FIELD(ContainerRecord, "exitSignal", FIELD_INT, exit_signal, 0, 64),
     FIELD(ContainerRecord, "oomKilled", FIELD_BOOL, oom_killed, 0, 0),
+    FIELD(ContainerRecord, "oomKillsTold", FIELD_U64, oom_kills_told, 0, INT64_MAX),
     FIELD(ContainerRecord, "finishedUsec", FIELD_U64, finished_usec, 0, INT64_MAX),
     { 0 },
 };
@@ -69,16 +71,27 @@ static const Field spec_fields[] = {
     FIELD(ContainerSpec, "logged", FIELD_BOOL, logged, 0, 0),
     FIELD(ContainerSpec, "seccompProfile", FIELD_STRING_OPTIONAL, seccomp_profile, 0, KENNEL_PROFILE_MAX),
     FIELD(ContainerSpec, "seccompUnconfined", FIELD_BOOL, seccomp_unconfined, 0, 0),
-    FIELD(ContainerSpec, "memory", FIELD_U64_NONE, limits.memory, 0, INT64_MAX),
-    FIELD(ContainerSpec, "cpuQuotaPerSecUsec", FIELD_U64_NONE, limits.cpu_quota_per_sec_usec, 0, INT64_MAX),
-    FIELD(ContainerSpec, "pids", FIELD_U64_NONE, limits.pids, 0, INT64_MAX),
+    FIELD(ContainerSpec, "memory", FIELD_U64_NONE, limits.cgroup.memory, 0, INT64_MAX),
+    FIELD(ContainerSpec, "memorySwap", FIELD_U64_NONE, limits.cgroup.memory_swap, 0, INT64_MAX),
+    FIELD(ContainerSpec, "memoryHigh", FIELD_U64_NONE, limits.cgroup.memory_high, 0, INT64_MAX),
+    FIELD(ContainerSpec, "cpuQuotaPerSecUsec", FIELD_U64_NONE, limits.cgroup.cpu_quota_per_sec_usec, 0, INT64_MAX),
+    FIELD(ContainerSpec, "cpuWeight", FIELD_U64_NONE, limits.cgroup.cpu_weight, 0, INT64_MAX),
+    FIELD(ContainerSpec, "cpusetCpus", FIELD_TEXT, limits.cgroup.cpuset, 0, CGROUP_CPUSET_MAX),
+    FIELD(ContainerSpec, "pids", FIELD_U64_NONE, limits.cgroup.pids, 0, INT64_MAX),
+    FIELD(ContainerSpec, "ioWeight", FIELD_U64_NONE, limits.cgroup.io_weight, 0, INT64_MAX),
+    FIELD(ContainerSpec, "disk", FIELD_U64_NONE, limits.storage.bytes, 0, INT64_MAX),
+    FIELD(ContainerSpec, "inodes", FIELD_U64_NONE, limits.storage.inodes, 0, INT64_MAX),
+    FIELD(ContainerSpec, "netRateIn", FIELD_U64_NONE, limits.network.in, 0, INT64_MAX),
+    FIELD(ContainerSpec, "netRateOut", FIELD_U64_NONE, limits.network.out, 0, INT64_MAX),
+    FIELD(ContainerSpec, "storage", FIELD_INT, storage, STORAGE_DIRECTORY, _STORAGE_KIND_MAX - 1),
+    FIELD(ContainerSpec, "address", FIELD_U32, address, 0, UINT32_MAX),
     FIELD(ContainerSpec, "hostname", FIELD_STRING_OPTIONAL, sandbox.hostname, 0, KENNEL_STRING_MAX),
     FIELD(ContainerSpec, "idBase", FIELD_U32, sandbox.id_base, 1, UINT32_MAX - SANDBOX_ID_COUNT),
     FIELD(ContainerSpec, "rightsUid", FIELD_U32, sandbox.owner_uid, 0, UINT32_MAX - 1),
     FIELD(ContainerSpec, "rightsGid", FIELD_U32, sandbox.owner_gid, 0, UINT32_MAX - 1),
     FIELD(ContainerSpec, "readOnly", FIELD_BOOL, sandbox.read_only, 0, 0),
     FIELD(ContainerSpec, "init", FIELD_BOOL, sandbox.init, 0, 0),
-    FIELD(ContainerSpec, "network", FIELD_INT, sandbox.network, SANDBOX_NETWORK_NONE, SANDBOX_NETWORK_HOST),
+    FIELD(ContainerSpec, "network", FIELD_INT, sandbox.network, SANDBOX_NETWORK_NONE, SANDBOX_NETWORK_BRIDGE),
     FIELD(ContainerSpec, "command", FIELD_STRINGS, sandbox.program.command, 1, KENNEL_ARGS_MAX),
     FIELD(ContainerSpec, "environment", FIELD_STRINGS, sandbox.program.environment, 0, KENNEL_ENV_MAX + 16),
     FIELD(ContainerSpec, "workingDirectory", FIELD_STRING_OPTIONAL, sandbox.program.working_directory, 0,
@@ -96,6 +109,7 @@ static const Field mount_fields[] = {
     FIELD(SandboxMount, "target", FIELD_STRING, target, 1, KENNEL_STRING_MAX),
     FIELD(SandboxMount, "readOnly", FIELD_BOOL, read_only, 0, 0),
     FIELD(SandboxMount, "size", FIELD_U64, size, 0, INT64_MAX),
+    FIELD(SandboxMount, "inodes", FIELD_U64, inodes, 0, INT64_MAX),
     FIELD(SandboxMount, "mode", FIELD_U32, mode, 0, 07777),
     { 0 },
 };
@@ -107,25 +121,49 @@ static const Field rlimit_fields[] = {
     { 0 },
 };
 
+static const Field port_fields[] = {
+    FIELD(NetworkPort, "hostAddress", FIELD_U32, host_address, 0, UINT32_MAX),
+    FIELD(NetworkPort, "host", FIELD_U16, host_port, 1, UINT16_MAX),
+    FIELD(NetworkPort, "container", FIELD_U16, container_port, 1, UINT16_MAX),
+    FIELD(NetworkPort, "udp", FIELD_BOOL, udp, 0, 0),
+    { 0 },
+};
+
+static const Field device_fields[] = {
+    FIELD(CgroupDeviceLimits, "major", FIELD_U32, major, 0, UINT32_MAX),
+    FIELD(CgroupDeviceLimits, "minor", FIELD_U32, minor, 0, UINT32_MAX),
+    FIELD(CgroupDeviceLimits, "readBps", FIELD_U64_NONE, read_bps, 0, INT64_MAX),
+    FIELD(CgroupDeviceLimits, "writeBps", FIELD_U64_NONE, write_bps, 0, INT64_MAX),
+    FIELD(CgroupDeviceLimits, "readIops", FIELD_U64_NONE, read_iops, 0, INT64_MAX),
+    FIELD(CgroupDeviceLimits, "writeIops", FIELD_U64_NONE, write_iops, 0, INT64_MAX),
+    { 0 },
+};
+
+_Static_assert(sizeof(StorageKind) == sizeof(int), "the table takes it for an int");
 _Static_assert(sizeof(pid_t) == sizeof(int) && sizeof(uid_t) == sizeof(uint32_t) && sizeof(mode_t) == sizeof(uint32_t),
                "the tables take pids for ints, ids and modes for 32 bits");
 _Static_assert(sizeof(SandboxMountKind) == sizeof(int) && sizeof(SandboxNetwork) == sizeof(int), "and enums for ints");
 
-/* The two arrays of structs. */
+/* The arrays of structs. */
 typedef struct Table {
     const char *name;
     const Field *fields;
     size_t size;    /* of one */
-    size_t items;   /* where their address is in ContainerSpec */
+    size_t items;   /* where their address is in ContainerSpec, or they themselves if it is `embedded` */
     size_t n_items; /* and their number */
     size_t max;
+    bool embedded;
 } Table;
 
 static const Table tables[] = {
     { "mounts", mount_fields, sizeof(SandboxMount), offsetof(ContainerSpec, sandbox.mounts),
-      offsetof(ContainerSpec, sandbox.n_mounts), KENNEL_MOUNTS_MAX },
+      offsetof(ContainerSpec, sandbox.n_mounts), KENNEL_MOUNTS_MAX, false },
     { "rlimits", rlimit_fields, sizeof(SandboxRlimit), offsetof(ContainerSpec, sandbox.program.rlimits),
-      offsetof(ContainerSpec, sandbox.program.n_rlimits), 64 },
+      offsetof(ContainerSpec, sandbox.program.n_rlimits), 64, false },
+    { "ports", port_fields, sizeof(NetworkPort), offsetof(ContainerSpec, ports), offsetof(ContainerSpec, n_ports),
+      NETWORK_PORTS_MAX, false },
+    { "ioDevices", device_fields, sizeof(CgroupDeviceLimits), offsetof(ContainerSpec, limits.cgroup.devices),
+      offsetof(ContainerSpec, limits.cgroup.n_devices), CGROUP_DEVICES_MAX, true },
 };
 
 ContainerRecord *container_record_free(ContainerRecord *r) {
@@ -183,6 +221,8 @@ static int field_write(json_object *object, const Field *f, const void *base) {
         return string ? add(object, f->name, json_object_new_string(string)) : 0;
     case FIELD_STRINGS:
         return add(object, f->name, strings_to_json(*(char **const *) at));
+    case FIELD_TEXT:
+        return add(object, f->name, json_object_new_string(at));
     }
     return -EINVAL;
 }
@@ -197,7 +237,9 @@ static int fields_write(json_object *object, const Field *fields, const void *ba
 }
 
 static int table_write(json_object *object, const Table *t, const ContainerSpec *s) {
-    const char *items = *(char *const *) ((const char *) s + t->items);
+    const char *items = (const char *) s + t->items;
+    if (!t->embedded)
+        items = *(char *const *) items;
     size_t n = *(const size_t *) ((const char *) s + t->n_items);
     json_object *array = json_object_new_array();
     int r = add(object, t->name, array);
@@ -277,6 +319,14 @@ static int string_read(const Field *f, json_object *value, int64_t min, int64_t 
     return 0;
 }
 
+static int text_read(const Field *f, json_object *value, char *ret, Error *reterr) {
+    _cleanup_free_ char *copy = NULL;
+    int r = string_read(f, value, 0, f->max - 1, &copy, reterr);
+    if (r >= 0)
+        memcpy(ret, copy, strlen(copy) + 1);
+    return r;
+}
+
 static int strings_read(const Field *f, json_object *value, char ***ret, Error *reterr) {
     if (!json_object_is_type(value, json_type_array))
         return bad(reterr, f->name, "is not an array");
@@ -310,6 +360,8 @@ static int field_read(const Field *f, json_object *value, void *base, Error *ret
         return string_read(f, value, f->min, f->max, at, reterr);
     case FIELD_STRINGS:
         return strings_read(f, value, at, reterr);
+    case FIELD_TEXT:
+        return text_read(f, value, at, reterr);
     default:
         break;
     }
@@ -367,10 +419,11 @@ static int table_read(json_object *object, const Table *t, ContainerSpec *s, Err
         return bad(reterr, t->name, "has too many elements");
     if (n == 0)
         return 0;
-    char *items = calloc(n, t->size);
+    char *items = t->embedded ? (char *) s + t->items : calloc(n, t->size);
     if (!items)
         return -ENOMEM;
-    *(char **) ((char *) s + t->items) = items;
+    if (!t->embedded)
+        *(char **) ((char *) s + t->items) = items;
     *(size_t *) ((char *) s + t->n_items) = n;
     /* before anything can fail: the spec's destructor closes them */
     if (t->fields == mount_fields)
@@ -385,7 +438,7 @@ static int table_read(json_object *object, const Table *t, ContainerSpec *s, Err
 }
 
 static int spec_read(json_object *object, ContainerSpec *s, Error *reterr) {
-    static const char *const others[] = { "mounts", "rlimits", NULL };
+    static const char *const others[] = { "mounts", "rlimits", "ports", "ioDevices", NULL };
     int r = fields_read(object, spec_fields, others, s, reterr);
     for (size_t i = 0; i < ELEMENTSOF(tables) && r >= 0; i++)
         r = table_read(object, &tables[i], s, reterr);

@@ -21,6 +21,7 @@ typedef struct ContainerRecord {
     int exit_code; /* -1: unknown */
     int exit_signal;
     bool oom_killed;
+    uint64_t oom_kills_told; /* processes of which an event has told that they were killed */
     uint64_t finished_usec;
 } ContainerRecord;
 

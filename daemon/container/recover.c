@@ -12,6 +12,7 @@
 
 #include "container/internal.h"
 #include "container/record.h"
+#include "proto/json.h"
 #include "util/log.h"
 #include "util/paths.h"
 
@@ -23,6 +24,7 @@
 
 #define SET_ASIDE   "set-aside"
 #define SECCOMP_MAX (1024U * 1024U)
+#define SAMPLE_MAX  65536U
 
 static int open_own(int parent_fd, const char *id) {
     return path_open_at(parent_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
@@ -96,11 +98,61 @@ static void open_log(Container *c) {
         log_warning("The log of container %s cannot be opened: %s", c->id, error.message);
 }
 
+static void open_layer(Container *c) {
+    const ContainerEnvironment *e = &c->registry->environment;
+    char path[32];
+    Error error = ERROR_INIT;
+    (void) snprintf(path, sizeof(path), "/proc/%d/root", (int) c->pid);
+    _cleanup_fd_ int root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root_fd < 0 || c->data_fd < 0)
+        (void) error_failed(&error, root_fd < 0 ? errno : ENOENT, "layer", "%s",
+                            strerror(root_fd < 0 ? errno : ENOENT));
+    else if (storage_layer_open(e->storage, c->data_fd, c->spec->sandbox.id_base, c->spec->storage, root_fd, &c->layer,
+                                &error) >= 0)
+        return;
+    log_warning("The writable layer of container %s is not accounted any more: %s", c->id, error.message);
+}
+
+static void open_endpoint(Container *c) {
+    if (c->spec->sandbox.network != SANDBOX_NETWORK_BRIDGE)
+        return;
+    Error error = ERROR_INIT;
+    NetworkSpec network = container_network_spec(c);
+    if (network_endpoint_open(c->registry->environment.network, c->id, c->pid, &network, &c->endpoint, &error) < 0)
+        log_warning("The network of container %s is neither accounted nor controlled any more: %s", c->id,
+                    error.message);
+}
+
+/* A daemon that died while it changed them left some of the new ones; what the record has is what was promised. */
+static void restore_limits(Container *c) {
+    const CgroupHierarchies *h = c->registry->environment.hierarchies;
+    CgroupLimits found;
+    Error error = ERROR_INIT;
+    int r = cgroup_limits_read(c->group, &found, &error);
+    if (r >= 0 && !cgroup_limits_equal(h, &found, &c->spec->limits.cgroup)) {
+        log_notice("The limits of container %s are not those of its record, and are set again", c->id);
+        r = cgroup_limits_apply(c->group, &found, &c->spec->limits.cgroup, &error);
+    }
+    StorageUsage usage = { .bytes_limit = c->spec->limits.storage.bytes,
+                           .inodes_limit = c->spec->limits.storage.inodes };
+    if (c->layer && c->spec->storage == STORAGE_PROJECT_QUOTA)
+        storage_layer_usage(c->layer, &usage);
+    if (r >= 0 &&
+        (usage.bytes_limit != c->spec->limits.storage.bytes || usage.inodes_limit != c->spec->limits.storage.inodes))
+        r = storage_layer_set_limits(c->layer, &c->spec->limits.storage, &error);
+    if (r < 0)
+        log_error("The limits of container %s cannot be restored: %s", c->id, error.message);
+}
+
 static void adopt_running(Container *c, int consume_pidfd) {
     c->pidfd = consume_pidfd;
     c->state = cgroup_group_is_frozen(c->group) == 1 ? CONTAINER_PAUSED : CONTAINER_RUNNING;
     (void) restore_seccomp(c);
     open_log(c);
+    open_layer(c);
+    open_endpoint(c);
+    restore_limits(c);
+    container_begin_accounting(c);
     if (c->spec->attached) { /* its caller's connection ended with the daemon */
         c->spec->attached = false;
         (void) container_write_record(c);
@@ -120,6 +172,21 @@ static void note_missed_exit(Container *c, const ProcessExit *exit) {
         open_log(c);
 }
 
+/* Root alone can write there; it is parsed as strictly as a record before anybody sees it. */
+static void restore_totals(Container *c) {
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0;
+    Error error = ERROR_INIT;
+    _cleanup_json_ json_object *object = NULL;
+    if (path_read_file_at(c->state_fd, CONTAINER_SAMPLE_FILE, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, SAMPLE_MAX, &text,
+                          &size) < 0)
+        return;
+    if (json_read(text, size, &JSON_BOUNDS_TRUSTED, &object, &error) < 0)
+        return;
+    c->final = (AccountText){ TAKE_PTR(text), size, size + 1 };
+    c->totals_told = true;
+}
+
 static void recover_exited(Container *c, const ContainerRecord *record) {
     c->ended = true;
     c->state = CONTAINER_EXITED;
@@ -130,6 +197,7 @@ static void recover_exited(Container *c, const ContainerRecord *record) {
     };
     c->wants_remove = c->spec->remove;
     open_log(c);
+    restore_totals(c);
     container_settle(c);
 }
 
@@ -172,10 +240,15 @@ static Container *container_from_record(ContainerRegistry *r, ContainerRecord *r
     c->gid = record->gid;
     c->created_usec = record->created_usec;
     c->started_usec = record->started_usec;
-    c->dirty = c->holds_range = true; /* until its cleaning says otherwise */
+    c->dirty = c->holds_numbers = true; /* until its cleaning says otherwise */
     if (ranges_take_again(r, c->spec->sandbox.id_base) < 0)
         log_warning("Container %s: another daemon of this host has given its user ids to a container of its own",
                     c->id);
+    if (c->spec->sandbox.network == SANDBOX_NETWORK_BRIDGE &&
+        network_address_take_again(r->environment.network, c->spec->address) < 0) {
+        log_warning("Container %s has an address that is not of the configured pool, or another container's", c->id);
+        c->spec->address = 0;
+    }
     return c;
 }
 
@@ -226,6 +299,7 @@ static int recover_one(ContainerRegistry *r, const char *id) {
     if (k < 0 && k != -ENOENT)
         log_warning("The cgroup of container %s cannot be opened: %s", id, error.message);
     insert_sorted(c);
+    limit_watch_resume(c, record->oom_kills_told);
     if (record->exited)
         recover_exited(c, record);
     else if (record->pid > 0)
@@ -315,10 +389,33 @@ static int remove_orphaned_data(ContainerRegistry *r) {
     return k;
 }
 
+static int compare_ids(const void *a, const void *b) {
+    return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Interfaces that carry the id of no container of ours. */
+static int remove_orphaned_interfaces(ContainerRegistry *r) {
+    size_t n = 0, i = 0;
+    for (const Container *c = r->first; c; c = c->next)
+        n++;
+    _cleanup_free_ const char **ids = calloc(n + 1, sizeof(char *));
+    if (!ids)
+        return -ENOMEM;
+    for (const Container *c = r->first; c; c = c->next)
+        ids[i++] = c->id;
+    qsort(ids, n, sizeof(char *), compare_ids);
+    Error error = ERROR_INIT;
+    if (network_host_recover(r->environment.network, ids, n, &error) < 0)
+        log_warning("What an earlier daemon left of networks cannot be removed: %s", error.message);
+    return 0;
+}
+
 int container_registry_recover(ContainerRegistry *r, Error *reterr) {
     int k = recover_records(r);
     if (k >= 0)
         k = remove_orphaned_data(r);
+    if (k >= 0)
+        k = remove_orphaned_interfaces(r);
     if (k < 0)
         return error_failed(reterr, -k, "recover", "what an earlier daemon left cannot be read: %s", strerror(-k));
     return 0;

@@ -36,6 +36,11 @@ static int registry_open(ContainerRegistry *r, Error *reterr) {
     k = container_events_new(&r->events);
     if (k < 0)
         return error_failed(reterr, -k, "events", "out of memory");
+    k = account_sampler_new(r->environment.event, r->environment.network, &r->sampler);
+    if (k >= 0)
+        k = limit_events_open(r);
+    if (k < 0)
+        return error_failed(reterr, -k, "sampler", "it cannot be made: %s", strerror(-k));
     return container_log_thread_new(r->environment.event, r->environment.log_max_bytes, &r->log_thread, reterr);
 }
 
@@ -82,10 +87,12 @@ ContainerRegistry *container_registry_free(ContainerRegistry *r) {
         container_cleanup_last(c);
         container_unlink(c);
     }
+    limit_events_close(r);
     container_log_thread_stop(r->log_thread);
     if (r->jobs) /* they hang, and may go on at any moment */
         return NULL;
     (void) container_log_thread_free(r->log_thread);
+    (void) account_sampler_free(r->sampler);
     (void) container_events_free(r->events);
     ranges_done(r);
     (void) fd_close(r->state_fd);
@@ -96,6 +103,9 @@ ContainerRegistry *container_registry_free(ContainerRegistry *r) {
 
 ContainerEvents *container_registry_events(ContainerRegistry *r) {
     return r->events;
+}
+AccountSampler *container_registry_sampler(ContainerRegistry *r) {
+    return r->sampler;
 }
 const ContainerEnvironment *container_registry_environment(const ContainerRegistry *r) {
     return &r->environment;

@@ -12,6 +12,7 @@ ContainerSpec *container_spec_free(ContainerSpec *s) {
     free(s->name);
     free(s->image);
     free(s->seccomp_profile);
+    free(s->ports);
     sandbox_spec_done(&s->sandbox);
     free(s);
     return NULL;

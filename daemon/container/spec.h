@@ -7,7 +7,7 @@
  * between two processes, which is what will let the parser run without privileges.
  */
 
-#include "cgroup/limits.h"
+#include "container/limits.h"
 #include "sandbox/sandbox.h"
 
 typedef struct ContainerSpec {
@@ -20,11 +20,19 @@ typedef struct ContainerSpec {
     bool logged; /* stdout and stderr were not given: they go to the log. With a terminal: what is read after Detach */
     char *seccomp_profile; /* text; NULL: the default profile */
     bool seccomp_unconfined;
-    CgroupLimits limits;
-    SandboxSpec sandbox; /* .id_base, .layer_fd, .program.seccomp are filled in by container */
+    ContainerLimits limits; /* what is in force, once it runs */
+    NetworkPort *ports;     /* with SANDBOX_NETWORK_BRIDGE; owned */
+    size_t n_ports;
+    uint32_t address;    /* with SANDBOX_NETWORK_BRIDGE, filled in by container; 0: none */
+    StorageKind storage; /* filled in by container */
+    SandboxSpec sandbox; /* .id_base, .layer_fd, .layer_is_mount, .program.seccomp are filled in by container */
 } ContainerSpec;
 
-#define CONTAINER_SPEC_INIT ((ContainerSpec){ .limits = CGROUP_LIMITS_INIT, .sandbox = SANDBOX_SPEC_INIT })
+#define CONTAINER_SPEC_INIT                                                                                            \
+    ((ContainerSpec){                                                                                                  \
+        .limits = CONTAINER_LIMITS_NONE,                                                                               \
+        .sandbox = SANDBOX_SPEC_INIT,                                                                                  \
+    })
 
 ContainerSpec *container_spec_free(ContainerSpec *s);
 DEFINE_CLEANUP(ContainerSpec, container_spec_free)

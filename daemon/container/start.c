@@ -5,8 +5,8 @@
  *
  * The loop registers it: id, name, quota, range of ids. One job then does everything that may take time, in this order:
  * directory and record in the state directory, so that whatever follows can be found by the next daemon; writable
- * layer's directory, seccomp program, cgroup with its limits, log, the process, and, while that still waits, the record
- * again with the process in it. A job that fails undoes its own work in its own thread.
+ * layer, seccomp program, cgroup with its limits, log, the process, and, while that still waits, its network and the
+ * record again with the process in it. A job that fails undoes its own work in its own thread.
  *
  * Trust: the spec is checked, yet the descriptors in it were opened by the caller and may hang whoever uses them; that
  * holds up this job and counts against the caller's starts, nothing else.
@@ -29,10 +29,12 @@
 
 typedef struct StartJob {
     ContainerJob job;
-    int state_fd, data_fd, layer_fd;
+    int state_fd, data_fd;
     int payload_fds[2]; /* the FIFOs' ends for the payload's stdout and stderr */
     SeccompProgram *seccomp;
     CgroupGroup *group;
+    StorageLayer *layer;
+    NetworkEndpoint *endpoint;
     ContainerLog *log;
     SandboxProcess process;
     uint64_t start_time, started_usec;
@@ -45,11 +47,12 @@ static void start_destroy(ContainerJob *j) {
     StartJob *s = (StartJob *) j;
     (void) fd_close(s->state_fd);
     (void) fd_close(s->data_fd);
-    (void) fd_close(s->layer_fd);
     (void) fd_close(s->payload_fds[0]);
     (void) fd_close(s->payload_fds[1]);
     (void) seccomp_program_unref(s->seccomp);
     (void) cgroup_group_free(s->group);
+    (void) storage_layer_free(s->layer);
+    (void) network_endpoint_free(s->endpoint);
     (void) container_log_free(s->log);
     sandbox_process_done(&s->process);
     free(s);
@@ -95,11 +98,8 @@ static int start_make_layer(StartJob *s, Error *reterr) {
     if (s->data_fd < 0)
         return error_failed(reterr, -s->data_fd, "data", "the data directory cannot be made: %s",
                             strerror(-s->data_fd));
-    s->layer_fd = make_directory(s->data_fd, CONTAINER_LAYER);
-    if (s->layer_fd < 0)
-        return error_failed(reterr, -s->layer_fd, "data", "the writable layer cannot be made: %s",
-                            strerror(-s->layer_fd));
-    return 0;
+    return storage_layer_create(c->registry->environment.storage, s->data_fd, c->spec->sandbox.id_base,
+                                &c->spec->limits.storage, &s->layer, reterr);
 }
 
 /* Kept beside the record, because Exec has to use this very program, also after the daemon's profile has changed. */
@@ -125,11 +125,7 @@ static int start_make_group(StartJob *s, Error *reterr) {
     int r = cgroup_group_create(h, c->id, &s->group, reterr);
     if (r < 0)
         return r;
-    CgroupLimits limits = c->spec->limits;
-    /* A limit that nobody asked for must not keep a container from a host that cannot hold it. */
-    if (cgroup_hierarchies_version(h, CGROUP_PIDS) == CGROUP_MISSING && limits.pids == CGROUP_PIDS_DEFAULT)
-        limits.pids = CGROUP_LIMIT_NONE;
-    return cgroup_limits_apply(s->group, &limits, reterr);
+    return cgroup_limits_apply(s->group, NULL, &c->spec->limits.cgroup, reterr);
 }
 
 static int start_open_log(StartJob *s, Error *reterr) {
@@ -139,6 +135,14 @@ static int start_open_log(StartJob *s, Error *reterr) {
     return container_log_open(c->registry->log_thread, s->state_fd, s->data_fd, s->payload_fds, &s->log, reterr);
 }
 
+static int start_connect(StartJob *s, pid_t pid, Error *reterr) {
+    const Container *c = s->job.container;
+    if (c->spec->sandbox.network != SANDBOX_NETWORK_BRIDGE)
+        return 0;
+    NetworkSpec network = container_network_spec(c);
+    return network_endpoint_create(c->registry->environment.network, c->id, pid, &network, &s->endpoint, reterr);
+}
+
 /*
  * The process exists and waits: note it down before its program can run, so that a daemon that is killed at any instant
  * leaves no program behind that the next one would not find.
@@ -146,6 +150,8 @@ static int start_open_log(StartJob *s, Error *reterr) {
 static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
     StartJob *s = userdata;
     int r = cgroup_group_attach(s->group, process->pid, reterr);
+    if (r >= 0)
+        r = start_connect(s, process->pid, reterr);
     if (r < 0)
         return r;
     s->process.pid = process->pid;
@@ -163,7 +169,8 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
 static int start_spawn(StartJob *s, Error *reterr) {
     const Container *c = s->job.container;
     SandboxSpec sandbox = c->spec->sandbox; /* owns nothing: the container's spec is not written to by a thread */
-    sandbox.layer_fd = s->layer_fd;
+    sandbox.layer_fd = storage_layer_fd(s->layer);
+    sandbox.layer_is_mount = storage_layer_is_mount(s->layer);
     sandbox.program.seccomp = s->seccomp;
     for (unsigned i = 0; i < 2; i++)
         if (sandbox.program.stdio[i + 1] < 0)
@@ -207,10 +214,17 @@ static void start_undo(StartJob *s) {
     s->log = container_log_free(s->log);
     if (s->state_fd < 0)
         return;
-    Cleanup work = { c->registry, c->id, TAKE_PTR(s->group), true, true, ERROR_INIT };
+    _cleanup_(container_cleanup_done) Cleanup work = {
+        .container = c,
+        .group = TAKE_PTR(s->group),
+        .layer = TAKE_PTR(s->layer),
+        .endpoint = TAKE_PTR(s->endpoint),
+        .dirty = true,
+        .files = true,
+    };
     container_cleanup(&work, CONTAINER_CLEANUP_USEC);
-    s->group = work.group;
-    s->dirty = work.layer || work.files;
+    s->group = TAKE_PTR(work.group);
+    s->dirty = work.dirty || work.files;
 }
 
 static void start_run(ContainerJob *j) {
@@ -262,6 +276,8 @@ static void adopt_results(Container *c, StartJob *s) {
     c->data_fd = TAKE_FD(s->data_fd);
     c->spec->sandbox.program.seccomp = TAKE_PTR(s->seccomp);
     c->group = TAKE_PTR(s->group);
+    c->layer = TAKE_PTR(s->layer);
+    c->endpoint = TAKE_PTR(s->endpoint);
     c->log = TAKE_PTR(s->log);
     c->pid = s->process.pid;
     c->pidfd = TAKE_FD(s->process.pidfd);
@@ -287,6 +303,7 @@ static void start_succeeded(Container *c, StartJob *s) {
     log_event(LOG_INFO, LOG_ID_STARTED, c->id, c->spec->owner, "Container %s (%s) has been started as process %d",
               c->id, container_name(c), (int) c->pid);
     container_add_event(c, CONTAINER_EVENT_STARTED, NULL);
+    container_begin_accounting(c);
     container_tell(c, CONTAINER_NOTICE_STARTED, NULL);
     container_apply_pending(c);
 }
@@ -310,7 +327,6 @@ static int start_submit(Container *c, Error *reterr) {
         .job = { .run = start_run, .done = start_done, .destroy = start_destroy },
         .state_fd = -EBADF,
         .data_fd = -EBADF,
-        .layer_fd = -EBADF,
         .payload_fds = { -EBADF, -EBADF },
         .process = SANDBOX_PROCESS_INIT,
     };
@@ -383,6 +399,22 @@ static int check_admission(ContainerRegistry *r, const ContainerSpec *spec, Erro
     return 0;
 }
 
+/* What the host gives to each container, and to no two the same. On failure nothing is taken. */
+static int take_numbers(ContainerRegistry *r, ContainerSpec *spec, Error *reterr) {
+    int k = ranges_take(r, &spec->sandbox.id_base);
+    if (k == -ENOSPC)
+        return error_set(reterr, ERROR_QUOTA_EXCEEDED, ENOSPC, "ids", "every range of user ids is in use");
+    if (k < 0)
+        return error_failed(reterr, -k, "start", "no range of user ids can be had: %s", strerror(-k));
+    if (spec->sandbox.network != SANDBOX_NETWORK_BRIDGE)
+        return 0;
+    k = network_address_take(r->environment.network, &spec->address);
+    if (k >= 0)
+        return 0;
+    ranges_give_back(r, spec->sandbox.id_base);
+    return error_set(reterr, ERROR_QUOTA_EXCEEDED, -k, "addresses", "every address of the pool is in use");
+}
+
 static int container_register(ContainerRegistry *r, ContainerSpec *consume_spec, Container **ret, Error *reterr) {
     _cleanup_(container_spec_freep) ContainerSpec *spec = consume_spec;
     char id[CONTAINER_ID_LENGTH + 1];
@@ -391,18 +423,20 @@ static int container_register(ContainerRegistry *r, ContainerSpec *consume_spec,
         k = spec_complete(spec, id);
     if (k < 0)
         return error_failed(reterr, -k, "start", "the container cannot be registered: %s", strerror(-k));
-    k = ranges_take(r, &spec->sandbox.id_base);
-    if (k == -ENOSPC)
-        return error_set(reterr, ERROR_QUOTA_EXCEEDED, ENOSPC, "ids", "every range of user ids is in use");
+    spec->storage = storage_host_kind(r->environment.storage);
+    /* A limit that nobody asked for must not keep a container from a host that cannot hold it. */
+    if (cgroup_hierarchies_version(r->environment.hierarchies, CGROUP_PIDS) == CGROUP_MISSING &&
+        spec->limits.cgroup.pids == CGROUP_PIDS_DEFAULT)
+        spec->limits.cgroup.pids = CGROUP_LIMIT_NONE;
+    _cleanup_(container_unrefp) Container *c = NULL;
+    k = container_new(r, id, TAKE_PTR(spec), &c);
     if (k < 0)
-        return error_failed(reterr, -k, "start", "no range of user ids can be had: %s", strerror(-k));
-    uint32_t base = spec->sandbox.id_base;
-    k = container_new(r, id, TAKE_PTR(spec), ret);
-    if (k < 0) {
-        ranges_give_back(r, base);
         return error_failed(reterr, -k, "start", "the container cannot be registered: %s", strerror(-k));
-    }
-    (*ret)->holds_range = true;
+    k = take_numbers(r, c->spec, reterr);
+    if (k < 0)
+        return k;
+    c->holds_numbers = true;
+    *ret = TAKE_PTR(c);
     return 0;
 }
 
@@ -421,7 +455,7 @@ int container_start(ContainerRegistry *r, ContainerSpec *consume_spec, Container
     container_link(c);
     k = start_submit(c, reterr);
     if (k < 0) {
-        container_release_range(c);
+        container_release_numbers(c);
         container_unlink(c);
         return k;
     }

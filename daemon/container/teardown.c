@@ -4,7 +4,7 @@
  * The end of a container.
  *
  * When the first process has gone, two things begin at once: the log is finished, after which the exit is told; and a
- * job removes cgroup and writable layer, for which nobody waits. Record and log stay until the container is removed.
+ * job reads the totals and removes cgroup, network and writable layer, for which nobody waits. Record and log stay until the container is removed.
  * They go last, the record after everything else: a daemon that dies in between finds what is left.
  *
  * container_settle() decides on the next step. It may be called at any time and does nothing while a job runs.
@@ -20,48 +20,119 @@
 
 static void note_failure(Cleanup *w, int r, const char *what) {
     if (w->error.kind == ERROR_NONE)
-        (void) error_failed(&w->error, -r, "remove", "%s of container %s cannot be removed: %s", what, w->id,
+        (void) error_failed(&w->error, -r, "remove", "%s of container %s cannot be removed: %s", what, w->container->id,
                             strerror(-r));
 }
 
-static bool remove_below(Cleanup *w, int dir_fd, const char *name, const char *what) {
-    int r = path_remove_tree_at(dir_fd, name);
+static bool remove_below(Cleanup *w, int dir_fd, const char *what) {
+    int r = path_remove_tree_at(dir_fd, w->container->id);
     if (r < 0)
         note_failure(w, r, what);
     return r >= 0;
 }
 
 /* Path is made of the id, which is 12 hexadecimal digits. */
+static int open_own(int parent_fd, const char *id) {
+    return path_open_at(parent_fd, id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+}
+
+/* Kept beside the record, for Inspect after this daemon. */
+static void keep_totals(const Cleanup *w) {
+    _cleanup_fd_ int fd = open_own(w->container->registry->state_fd, w->container->id);
+    if (fd >= 0)
+        (void) path_write_file_at(fd, CONTAINER_SAMPLE_FILE, w->final.bytes, w->final.size, 0600, false);
+}
+
+static void read_totals(Cleanup *w) {
+    const Container *c = w->container;
+    AccountSource source = { w->group, w->layer, w->endpoint, container_account_network(c) };
+    AccountSample sample;
+    account_sample_final(&source, &sample);
+    w->final.size = 0;
+    if (account_encode(&sample, c->id, container_name(c), &w->final) < 0)
+        account_text_done(&w->final);
+    else if (!w->files)
+        keep_totals(w);
+}
+
+static bool remove_group(Cleanup *w, uint64_t timeout_usec) {
+    Error why = ERROR_INIT;
+    int r = cgroup_group_empty(w->group, timeout_usec, &why);
+    if (r >= 0 && w->count)
+        read_totals(w);
+    if (r >= 0)
+        r = cgroup_group_remove(w->group, timeout_usec, &why);
+    if (r < 0)
+        (void) error_failed(&w->error, -r, "remove", "the cgroup of container %s cannot be removed: %s",
+                            w->container->id, why.message[0] ? why.message : strerror(-r));
+    else
+        w->group = cgroup_group_free(w->group);
+    return r >= 0;
+}
+
+static bool remove_network(Cleanup *w) {
+    const Container *c = w->container;
+    Error why = ERROR_INIT;
+    w->endpoint = network_endpoint_free(w->endpoint);
+    if (c->spec->sandbox.network != SANDBOX_NETWORK_BRIDGE)
+        return true;
+    NetworkSpec network = container_network_spec(c);
+    int r = network_endpoint_remove(c->registry->environment.network, c->id, &network, &why);
+    if (r < 0 && w->error.kind == ERROR_NONE)
+        (void) error_failed(&w->error, -r, "remove", "the network of container %s cannot be removed: %s", c->id,
+                            why.message);
+    return r >= 0;
+}
+
 static bool remove_layer(Cleanup *w) {
-    _cleanup_fd_ int fd =
-        path_open_at(w->registry->data_fd, w->id, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+    const Container *c = w->container;
+    Error why = ERROR_INIT;
+    w->layer = storage_layer_free(w->layer);
+    _cleanup_fd_ int fd = open_own(c->registry->data_fd, c->id);
     if (fd == -ENOENT)
         return true;
     if (fd < 0) {
         note_failure(w, fd, "the data directory");
         return false;
     }
-    return remove_below(w, fd, CONTAINER_LAYER, "the writable layer");
+    int r = storage_layer_remove(c->registry->environment.storage, fd, c->spec->sandbox.id_base, &why);
+    if (r < 0 && w->error.kind == ERROR_NONE)
+        (void) error_failed(&w->error, -r, "remove", "the writable layer of container %s cannot be removed: %s", c->id,
+                            why.message);
+    return r >= 0;
 }
 
 void container_cleanup(Cleanup *w, uint64_t timeout_usec) {
-    if (w->group) {
-        Error why = ERROR_INIT;
-        int r = cgroup_group_remove(w->group, timeout_usec, &why);
-        if (r < 0)
-            (void) error_failed(&w->error, -r, "remove", "the cgroup of container %s cannot be removed: %s", w->id,
-                                why.message[0] ? why.message : strerror(-r));
-        else
-            w->group = cgroup_group_free(w->group);
+    const ContainerRegistry *r = w->container->registry;
+    if (w->group && !remove_group(w, timeout_usec))
+        return; /* what lives in it may still use the rest */
+    if (w->dirty) {
+        bool network = remove_network(w), layer = remove_layer(w);
+        w->dirty = !network || !layer;
     }
-    if (w->group) /* what lives in it may still use the rest */
+    if (!w->files || w->dirty)
         return;
-    if (w->layer)
-        w->layer = !remove_layer(w);
-    if (!w->files || w->layer)
-        return;
-    w->files = !(remove_below(w, w->registry->data_fd, w->id, "the data directory") &&
-                 remove_below(w, w->registry->state_fd, w->id, "the state directory"));
+    w->files =
+        !(remove_below(w, r->data_fd, "the data directory") && remove_below(w, r->state_fd, "the state directory"));
+}
+
+void container_cleanup_init(Cleanup *w, Container *c, bool files) {
+    *w = (Cleanup){
+        .container = c,
+        .group = TAKE_PTR(c->group),
+        .layer = TAKE_PTR(c->layer),
+        .endpoint = TAKE_PTR(c->endpoint),
+        .count = !c->failed && !c->totals_told,
+        .dirty = c->dirty,
+        .files = files,
+    };
+}
+
+void container_cleanup_done(Cleanup *w) {
+    w->group = cgroup_group_free(w->group);
+    w->layer = storage_layer_free(w->layer);
+    w->endpoint = network_endpoint_free(w->endpoint);
+    account_text_done(&w->final);
 }
 
 typedef struct CleanupJob {
@@ -72,7 +143,7 @@ typedef struct CleanupJob {
 
 static void cleanup_destroy(ContainerJob *j) {
     CleanupJob *k = (CleanupJob *) j;
-    (void) cgroup_group_free(k->work.group);
+    container_cleanup_done(&k->work);
     free(k);
 }
 
@@ -119,14 +190,32 @@ static void tell_gone(Container *c) {
     container_unwatch_all(c);
 }
 
+static void take_back(Container *c, Cleanup *w) {
+    c->group = TAKE_PTR(w->group);
+    c->layer = TAKE_PTR(w->layer);
+    c->endpoint = TAKE_PTR(w->endpoint);
+    c->dirty = w->dirty;
+}
+
+/* Those who count are told before anybody hears that it is gone. Of a group that is gone there are none to be had. */
+static void tell_totals(Container *c, Cleanup *w) {
+    if (!w->count || c->group || c->totals_told)
+        return;
+    c->totals_told = true;
+    account_text_done(&c->final);
+    c->final = w->final;
+    w->final = (AccountText){ 0 };
+    account_sampler_end(c->registry->sampler, &c->account, &c->final);
+}
+
 /* ERROR: why something is left for a later attempt, which nobody is made to wait for. */
 static void cleanup_done(ContainerJob *j) {
     CleanupJob *k = (CleanupJob *) j;
     Container *c = j->container;
-    c->group = TAKE_PTR(k->work.group);
-    c->dirty = k->work.layer;
+    take_back(c, &k->work);
+    tell_totals(c, &k->work);
     if (!c->group && !c->dirty)
-        container_release_range(c);
+        container_release_numbers(c);
     if (k->work.error.kind != ERROR_NONE) {
         log_warning("%s", k->work.error.message);
         if (c->failed)
@@ -148,13 +237,12 @@ static int cleanup_submit(Container *c, bool files) {
         return -ENOMEM;
     *k = (CleanupJob){
         .job = { .run = cleanup_run, .done = cleanup_done, .destroy = cleanup_destroy },
-        .work = { c->registry, c->id, NULL, c->dirty, files, ERROR_INIT },
         .files = files,
     };
-    k->work.group = TAKE_PTR(c->group);
+    container_cleanup_init(&k->work, c, files);
     int r = container_job_submit(c, &k->job);
     if (r < 0) {
-        c->group = TAKE_PTR(k->work.group);
+        take_back(c, &k->work);
         cleanup_destroy(&k->job);
     }
     return r;
@@ -183,16 +271,15 @@ void container_cleanup_last(Container *c) {
     bool files = wants_files_removed(c);
     if (files)
         c->log = container_log_free(c->log);
-    Cleanup work = { c->registry, c->id, TAKE_PTR(c->group), c->dirty, files, ERROR_INIT };
+    _cleanup_(container_cleanup_done) Cleanup work;
+    container_cleanup_init(&work, c, files);
     container_cleanup(&work, 0);
-    c->group = work.group;
+    take_back(c, &work);
 }
 
 static void tell_exited(Container *c) {
     _cleanup_(container_unrefp) _unused_ Container *keep = container_ref(c);
     c->state = CONTAINER_EXITED;
-    if (c->exit.oom_killed)
-        container_add_event(c, CONTAINER_EVENT_OOM, NULL);
     container_add_event(c, CONTAINER_EVENT_EXITED, NULL);
     if (c->exit.process.known)
         log_event(LOG_INFO, LOG_ID_EXITED, c->id, c->spec->owner, "Container %s (%s) has exited with %d%s", c->id,
@@ -211,12 +298,11 @@ static void on_log_finished(void *userdata) {
 }
 
 static bool was_oom_killed(Container *c) {
+    CgroupEvents events;
     if (!c->group)
         return false;
-    CgroupUsage usage;
-    cgroup_usage_read(c->group, &usage);
-    uint64_t kills = usage.values[CGROUP_MEMORY_OOM_KILL];
-    return kills != CGROUP_UNKNOWN && kills > 0;
+    cgroup_events_read(c->group, &events);
+    return events.memory_oom_kill != CGROUP_UNKNOWN && events.memory_oom_kill > 0;
 }
 
 void container_ended(Container *c, const ProcessExit *exit) {
@@ -227,6 +313,7 @@ void container_ended(Container *c, const ProcessExit *exit) {
     c->pidfd = fd_close(c->pidfd);
     c->terminal_fd = fd_close(c->terminal_fd);
     c->exit = (ContainerExit){ *exit, was_oom_killed(c), now_usec() };
+    container_end_accounting(c);
     /* The pid namespace is dead, but a program that Exec is just bringing in need not be in it yet. */
     if (c->group)
         (void) cgroup_group_kill(c->group);
@@ -248,7 +335,7 @@ void container_fail(Container *c, const Error *error, CgroupGroup *consume_group
               container_name(c), error->message);
     if (c->group || c->dirty)
         return; /* told when the attempt that container_settle() begins is over */
-    container_release_range(c);
+    container_release_numbers(c);
     tell_gone(c);
     tell_waiters(c, NULL);
     container_unlink(c);

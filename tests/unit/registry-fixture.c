@@ -59,11 +59,190 @@ int cgroup_hierarchies_shared_fd(const CgroupHierarchies *h) {
 CgroupVersion cgroup_hierarchies_version(const CgroupHierarchies *h, CgroupController c) {
     return CGROUP_V2;
 }
-int cgroup_limits_apply(CgroupGroup *g, const CgroupLimits *limits, Error *reterr) {
+int cgroup_limits_apply(CgroupGroup *g, const CgroupLimits *former, const CgroupLimits *limits, Error *reterr) {
     if (limits->memory == 1)
         return error_set(reterr, ERROR_LIMIT_UNAVAILABLE, ENOTSUP, "memory", "there is none");
+    fakes.applied = *limits;
+    fakes.n_applied++;
     return 0;
 }
+int cgroup_limits_read(CgroupGroup *g, CgroupLimits *ret, Error *reterr) {
+    *ret = fakes.found;
+    return 0;
+}
+bool cgroup_limits_equal(const CgroupHierarchies *h, const CgroupLimits *a, const CgroupLimits *b) {
+    return a->memory == b->memory && a->pids == b->pids;
+}
+int cgroup_events_open(CgroupGroup *g, CgroupEventSource ret[CGROUP_EVENT_SOURCES_MAX]) {
+    if (fakes.event_fd <= 0)
+        return 0;
+    ret[0] = (CgroupEventSource){ fakes.event_fd, EPOLLIN };
+    return 1;
+}
+void cgroup_events_acknowledge(CgroupGroup *g, int fd) {
+    uint64_t n;
+    assert_int_equal(read(fd, &n, sizeof(n)), sizeof(n));
+}
+void cgroup_events_read(CgroupGroup *g, CgroupEvents *ret) {
+    *ret = fakes.events;
+    ret->memory_oom_kill = fakes.oom_kills;
+}
+const char *cgroup_counter_name(CgroupCounter c) {
+    static const char *const names[] = {
+        "cpu.usageUsec",
+        "cpu.userUsec",
+        "cpu.systemUsec",
+        "cpu.periods",
+        "cpu.throttledPeriods",
+        "cpu.throttledUsec",
+        "memory.current",
+        "memory.peak",
+        "memory.workingSet",
+        "memory.anon",
+        "memory.file",
+        "memory.shmem",
+        "memory.kernel",
+        "memory.inactiveFile",
+        "memory.swap",
+        "memory.limit",
+        "memory.high",
+        "memory.max",
+        "memory.oom",
+        "memory.oomKill",
+        "pids.current",
+        "pids.peak",
+        "pids.limit",
+        "pids.refused",
+        "io.readBytes",
+        "io.writeBytes",
+        "io.reads",
+        "io.writes",
+        "pressure.cpu.someUsec",
+        "pressure.cpu.fullUsec",
+        "pressure.memory.someUsec",
+        "pressure.memory.fullUsec",
+        "pressure.io.someUsec",
+        "pressure.io.fullUsec",
+    };
+    _Static_assert(ELEMENTSOF(names) == _CGROUP_COUNTER_MAX, "one for each");
+    return names[c];
+}
+int cgroup_group_empty(CgroupGroup *g, uint64_t timeout_usec, Error *reterr) {
+    if (fakes.remove_is_busy)
+        return error_failed(reterr, EBUSY, "cgroup", "it is busy");
+    cgroup_group_kill(g);
+    return 0;
+}
+
+/* A layer is a directory called layer, as everybody can see. */
+struct StorageLayer {
+    int fd;
+};
+StorageKind storage_host_kind(const StorageHost *h) {
+    return STORAGE_FILE_SYSTEM;
+}
+int storage_layer_create(StorageHost *h, int dir_fd, uint32_t project, const StorageLimits *limits, StorageLayer **ret,
+                         Error *reterr) {
+    StorageLayer *l = malloc(sizeof(StorageLayer));
+    assert_int_equal(mkdirat(dir_fd, "layer", 0700), 0);
+    l->fd = openat(dir_fd, "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    __atomic_add_fetch(&fakes.n_layers, 1, __ATOMIC_SEQ_CST);
+    fakes.n_layers_open++;
+    *ret = l;
+    return 0;
+}
+int storage_layer_open(StorageHost *h, int dir_fd, uint32_t project, StorageKind kind, int root_fd, StorageLayer **ret,
+                       Error *reterr) {
+    StorageLayer *l = malloc(sizeof(StorageLayer));
+    l->fd = openat(dir_fd, "layer", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fakes.n_layers_open++;
+    *ret = l;
+    return 0;
+}
+StorageLayer *storage_layer_free(StorageLayer *l) {
+    if (!l)
+        return NULL;
+    (void) close(l->fd);
+    free(l);
+    fakes.n_layers_open--;
+    return NULL;
+}
+int storage_layer_fd(const StorageLayer *l) {
+    return l->fd;
+}
+bool storage_layer_is_mount(const StorageLayer *l) {
+    return false;
+}
+int storage_layer_set_limits(StorageLayer *l, const StorageLimits *limits, Error *reterr) {
+    if (fakes.storage_refuses)
+        return error_set(reterr, ERROR_LIMIT_UNAVAILABLE, EOPNOTSUPP, "storage", "it does not shrink");
+    return 0;
+}
+void storage_layer_usage(StorageLayer *l, StorageUsage *ret) {
+    *ret = fakes.storage;
+}
+int storage_layer_remove(StorageHost *h, int dir_fd, uint32_t project, Error *reterr) {
+    if (unlinkat(dir_fd, "layer", AT_REMOVEDIR) >= 0)
+        __atomic_sub_fetch(&fakes.n_layers, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+
+struct NetworkEndpoint {
+    int unused;
+};
+int network_address_take(NetworkHost *h, uint32_t *ret) {
+    *ret = 0x0AD50002;
+    return 0;
+}
+int network_address_take_again(NetworkHost *h, uint32_t address) {
+    return 0;
+}
+void network_address_give_back(NetworkHost *h, uint32_t address) {}
+static NetworkEndpoint *new_endpoint(void) {
+    fakes.n_endpoints_open++;
+    return calloc(1, sizeof(NetworkEndpoint));
+}
+int network_endpoint_create(NetworkHost *h, const char *id, pid_t pid, const NetworkSpec *spec, NetworkEndpoint **ret,
+                            Error *reterr) {
+    assert_int_equal(spec->address, 0x0AD50002);
+    __atomic_add_fetch(&fakes.n_endpoints, 1, __ATOMIC_SEQ_CST);
+    *ret = new_endpoint();
+    return 0;
+}
+int network_endpoint_open(NetworkHost *h, const char *id, pid_t pid, const NetworkSpec *spec, NetworkEndpoint **ret,
+                          Error *reterr) {
+    *ret = new_endpoint();
+    return 0;
+}
+NetworkEndpoint *network_endpoint_free(NetworkEndpoint *e) {
+    if (e)
+        fakes.n_endpoints_open--;
+    free(e);
+    return NULL;
+}
+int network_endpoint_set_rates(NetworkEndpoint *e, const NetworkRates *rates, Error *reterr) {
+    fakes.rates = *rates;
+    return 0;
+}
+int network_endpoint_remove(NetworkHost *h, const char *id, const NetworkSpec *spec, Error *reterr) {
+    __atomic_sub_fetch(&fakes.n_endpoints, 1, __ATOMIC_SEQ_CST);
+    return 0;
+}
+int network_host_recover(NetworkHost *h, const char *const *ids, size_t n, Error *reterr) {
+    fakes.n_recovered = (unsigned) n;
+    return 0;
+}
+int network_host_read(NetworkHost *h) {
+    return 0;
+}
+bool network_endpoint_usage(NetworkEndpoint *e, NetworkUsage *ret) {
+    *ret = (NetworkUsage){ .in_bytes = 11, .out_bytes = 22 };
+    return true;
+}
+int network_endpoint_read(NetworkEndpoint *e, NetworkUsage *ret) {
+    return network_endpoint_usage(e, ret) ? 0 : -ENODEV;
+}
+
 int cgroup_group_create(CgroupHierarchies *h, const char *id, CgroupGroup **ret, Error *reterr) {
     pthread_mutex_lock(&mutex);
     for (unsigned i = 0; i < ELEMENTSOF(fakes.groups); i++)
@@ -144,9 +323,13 @@ int cgroup_group_remove(CgroupGroup *g, uint64_t timeout_usec, Error *reterr) {
     return 0;
 }
 void cgroup_usage_read(CgroupGroup *g, CgroupUsage *ret) {
-    for (unsigned i = 0; i < _CGROUP_COUNTER_MAX; i++)
+    for (unsigned i = 0; i < _CGROUP_COUNTER_MAX; i++) {
         ret->values[i] = CGROUP_UNKNOWN;
+        ret->reasons[i] = "the test has none";
+    }
+    ret->n_devices = 0;
     ret->values[CGROUP_MEMORY_OOM_KILL] = fakes.oom_kills;
+    ret->reasons[CGROUP_MEMORY_OOM_KILL] = NULL;
 }
 
 void sandbox_program_done(SandboxProgram *p) {

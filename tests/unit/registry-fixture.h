@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include "cgroup/events.h"
 #include "container/container.h"
 #include "util/parse.h"
 
@@ -46,6 +47,20 @@ struct Fakes {
     char *exec_environment; /* what the last sandbox_exec() was given */
     struct SeccompProgram *exec_seccomp;
     struct SeccompProgram program; /* the only one there is */
+    /* limits and accounting */
+    CgroupLimits applied; /* what cgroup_limits_apply() was last given */
+    unsigned n_applied;
+    CgroupLimits found;  /* what cgroup_limits_read() says */
+    CgroupEvents events; /* what cgroup_events_read() says */
+    int event_fd;        /* the group's only source of notices; 0: none */
+    unsigned n_layers;   /* storage layers that exist, and those that are open */
+    atomic_int n_layers_open;
+    StorageUsage storage; /* what a layer says of itself */
+    bool storage_refuses; /* storage_layer_set_limits() fails */
+    unsigned n_endpoints; /* interfaces that exist, and those that are open */
+    atomic_int n_endpoints_open;
+    NetworkRates rates;   /* what network_endpoint_set_rates() was last given */
+    unsigned n_recovered; /* ids that network_host_recover() was given */
 };
 extern struct Fakes fakes;
 

@@ -61,7 +61,18 @@ static ContainerRecord *record_new(void) {
     s->owner = 1000;
     s->owner_gid = 1001;
     s->attached = s->logged = true;
-    s->limits.memory = 64ULL << 20;
+    s->limits.cgroup.memory = 64ULL << 20;
+    s->limits.cgroup.pids = CGROUP_PIDS_DEFAULT;
+    (void) snprintf(s->limits.cgroup.cpuset, sizeof(s->limits.cgroup.cpuset), "0-3,6");
+    s->limits.cgroup.devices[0] = (CgroupDeviceLimits){ 7, 3, 4096, CGROUP_LIMIT_NONE, CGROUP_LIMIT_NONE, 9 };
+    s->limits.cgroup.n_devices = 1;
+    s->limits.storage.bytes = 50ULL << 20;
+    s->limits.network.out = 1000000;
+    s->storage = STORAGE_FILE_SYSTEM;
+    s->address = 0x0AD50002;
+    s->ports = calloc(1, sizeof(NetworkPort));
+    s->ports[0] = (NetworkPort){ 0x7F000001, 65535, 80, true };
+    s->n_ports = 1;
     s->sandbox.id_base = 0x10000;
     s->sandbox.hostname = strdup("web");
     s->sandbox.owner_uid = 1000;
@@ -78,8 +89,13 @@ static ContainerRecord *record_new(void) {
     p->rlimits[1] = (SandboxRlimit){ 4, 0, UINT64_MAX };
     s->sandbox.mounts = calloc(2, sizeof(SandboxMount));
     s->sandbox.n_mounts = 2;
-    s->sandbox.mounts[0] = (SandboxMount){ SANDBOX_MOUNT_VOLUME, strdup("/data"), -EBADF, true, 0, 0 };
-    s->sandbox.mounts[1] = (SandboxMount){ SANDBOX_MOUNT_TMPFS, strdup("/tmp"), -EBADF, false, 4096, 01777 };
+    s->sandbox.mounts[0] = (SandboxMount){ .target = strdup("/data"), .source_fd = -EBADF, .read_only = true };
+    s->sandbox.mounts[1] = (SandboxMount){ .kind = SANDBOX_MOUNT_TMPFS,
+                                           .target = strdup("/tmp"),
+                                           .source_fd = -EBADF,
+                                           .size = 4096,
+                                           .inodes = 7,
+                                           .mode = 01777 };
     return r;
 }
 
@@ -109,9 +125,20 @@ static void test_round_trip(void **state) {
     assert_int_equal(s->owner_gid, 1001);
     assert_true(s->attached && s->logged && !s->remove && !s->seccomp_unconfined);
     assert_null(s->seccomp_profile);
-    assert_int_equal(s->limits.memory, 64ULL << 20);
-    assert_int_equal(s->limits.cpu_quota_per_sec_usec, CGROUP_LIMIT_NONE);
-    assert_int_equal(s->limits.pids, CGROUP_PIDS_DEFAULT);
+    assert_int_equal(s->limits.cgroup.memory, 64ULL << 20);
+    assert_int_equal(s->limits.cgroup.cpu_quota_per_sec_usec, CGROUP_LIMIT_NONE);
+    assert_int_equal(s->limits.cgroup.pids, CGROUP_PIDS_DEFAULT);
+    assert_string_equal(s->limits.cgroup.cpuset, "0-3,6");
+    assert_int_equal(s->limits.cgroup.n_devices, 1);
+    assert_memory_equal(s->limits.cgroup.devices, a->spec->limits.cgroup.devices, sizeof(CgroupDeviceLimits));
+    assert_int_equal(s->limits.storage.bytes, 50ULL << 20);
+    assert_int_equal(s->limits.storage.inodes, STORAGE_LIMIT_NONE);
+    assert_int_equal(s->limits.network.in, NETWORK_RATE_NONE);
+    assert_int_equal(s->limits.network.out, 1000000);
+    assert_int_equal(s->storage, STORAGE_FILE_SYSTEM);
+    assert_int_equal(s->address, 0x0AD50002);
+    assert_int_equal(s->n_ports, 1);
+    assert_memory_equal(s->ports, a->spec->ports, sizeof(NetworkPort));
     assert_int_equal(s->sandbox.id_base, 0x10000);
     assert_int_equal(s->sandbox.network, SANDBOX_NETWORK_HOST);
     assert_int_equal(s->sandbox.rootfs_fd, -EBADF);
@@ -157,7 +184,7 @@ static void expect_refused(Fixture *f, const char *subject) {
 
 static void test_rubbish(void **state) {
     static const char *const texts[] = {
-        "", "{", "null", "[]", "{}", "{\"version\":1}", "{\"version\":2,\"spec\":{}}"
+        "", "{", "null", "[]", "{}", "{\"version\":1}", "{\"version\":3,\"spec\":{}}"
     };
     Fixture *f = *state;
     for (unsigned i = 0; i < ELEMENTSOF(texts); i++) {
@@ -203,7 +230,8 @@ static void test_fields(void **state) {
         { false, "exited", "1", "exited" },
         { false, "exitCode", "256", "exitCode" },
         { false, "surprise", "1", "surprise" },
-        { false, "version", "2", "version" },
+        { false, "version", "1", "version" },
+        { false, "version", "3", "version" },
         { false, "spec", "[]", NULL },
         { false, "spec", NULL, "spec" },
         { true, "owner", "4294967295", "owner" },
@@ -212,11 +240,16 @@ static void test_fields(void **state) {
         { true, "idBase", "4294967295", "idBase" },
         { true, "name", "\"a/b\"", "name" },
         { true, "name", "\"\"", "name" },
-        { true, "network", "2", "network" },
+        { true, "network", "3", "network" },
         { true, "command", "[]", "command" },
         { true, "command", "[\"a\",null]", "command" },
         { true, "command", "\"a\"", "command" },
         { true, "memory", "-2", "memory" },
+        { true, "cpusetCpus", "1", "cpusetCpus" },
+        { true, "storage", "3", "storage" },
+        { true, "ports", "[{\"hostAddress\":0,\"host\":0,\"container\":1,\"udp\":false}]", "host" },
+        { true, "ioDevices", "[{\"major\":-1}]", "major" },
+        { true, "ioDevices", "{}", "ioDevices" },
         { true, "capabilities", "-1", "capabilities" },
         { true, "seccompUnconfined", NULL, "seccompUnconfined" },
         { true, "surprise", "1", "surprise" },

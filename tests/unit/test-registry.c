@@ -86,7 +86,7 @@ static void test_failed_start(void **state) {
     s->seccomp_profile = strdup("bad");
     expect_failed_start(f, s, ERROR_INVALID_SPEC, "seccompProfile");
     s = fixture_spec(1000, "x", "true");
-    s->limits.memory = 1;
+    s->limits.cgroup.memory = 1;
     expect_failed_start(f, s, ERROR_LIMIT_UNAVAILABLE, "memory");
 }
 
