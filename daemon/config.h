@@ -6,9 +6,11 @@
  * strictly: an unknown key, a key twice, a value that is not wholly understood is an error with file and line.
  */
 
-#include "kennel/error.h"
+#include "container/limits.h"
 
 #define CONFIG_GROUP_MAX 32U
+/* Bytes of a writable layer for which nobody said anything. */
+#define CONFIG_DISK_DEFAULT (16ULL * 1024 * 1024 * 1024)
 
 typedef struct Config {
     uint32_t id_base;   /* first host id of the pool */
@@ -17,6 +19,9 @@ typedef struct Config {
     uint32_t tenant_containers_max;
     uint32_t starts_max; /* starts of one uid in progress at a time */
     uint64_t log_max_bytes;
+    NetworkConfig network;
+    uint64_t disk_default;         /* STORAGE_LIMIT_NONE: no limit */
+    ContainerLimits tenant_limits; /* ceilings for callers who are not root */
 } Config;
 
 /* The ids end below 0x7FFE0000, where systemd's foreign range begins. */
@@ -28,6 +33,9 @@ typedef struct Config {
         .tenant_containers_max = 64,                                                                                   \
         .starts_max = 32,                                                                                              \
         .log_max_bytes = 64ULL * 1024 * 1024,                                                                          \
+        .network = NETWORK_CONFIG_INIT,                                                                                \
+        .disk_default = CONFIG_DISK_DEFAULT,                                                                           \
+        .tenant_limits = CONTAINER_LIMITS_NONE,                                                                        \
     })
 
 /* TEXT has SIZE bytes and a NUL after them. FILE is for messages. *RET, which has the defaults, stays on failure. */
@@ -35,3 +43,6 @@ int config_parse(const char *text, size_t size, const char *file, Config *ret, E
 
 /* A file that is missing is an error only if it is REQUIRED. */
 int config_load(const char *path, bool required, Config *ret, Error *reterr);
+
+/* The key that sets the ceiling of FIELD of Limits or DeviceLimits, "memory"; FIELD itself if there is none. */
+const char *config_ceiling_key(const char *field);

@@ -2,7 +2,8 @@
 
 /*
  * Order of construction: directories and their locks come first, so that nothing is touched that another daemon uses;
- * then what the kernel must give (cgroups, device program); then what containers need; then the containers that are
+ * then what the kernel must give (cgroups, device program) and what it may give (disks with a size, networks), held
+ * against the ceilings that were promised; then what containers need; then the containers that are
  * there already; the socket last, so that no call meets a daemon that does not know its containers yet.
  *
  * A directory is ours if root owns it and nobody else can write to it; its lock lies on the directory itself and goes
@@ -13,6 +14,7 @@
 
 #include "container/container.h"
 #include "daemon-socket.h"
+#include "rpc/limits-spec.h"
 #include "rpc/server.h"
 #include "sandbox/devices.h"
 #include "util/log.h"
@@ -24,6 +26,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -39,6 +42,8 @@ struct Daemon {
     int state_fd, data_fd;
     sd_event *event;
     CgroupHierarchies *hierarchies;
+    StorageHost *storage;
+    NetworkHost *network;
     WorkerPool *workers;
     SeccompCache *seccomp;
     SandboxHost *sandbox;
@@ -130,18 +135,37 @@ static int open_kernel(Daemon *d, Error *reterr) {
     return devices_attach(cgroup_hierarchies_root_fd(d->hierarchies), reterr);
 }
 
-static int open_containers(Daemon *d, Error *reterr) {
-    int r = seccomp_cache_new(&d->seccomp, reterr);
+/* Nobody asked for the default, so that it gives way to a small disk; a size that was asked for is refused. */
+static void fit_disk_default(Daemon *d) {
+    struct statfs s;
+    if (d->config.disk_default == STORAGE_LIMIT_NONE || fstatfs(d->data_fd, &s) < 0)
+        return;
+    uint64_t size = (uint64_t) s.f_blocks * (uint64_t) s.f_bsize;
+    if (size >= d->config.disk_default || size < STORAGE_BYTES_MIN)
+        return;
+    log_info("disk-default is more than the file system of the data directory has, and is taken as %llu bytes",
+             (unsigned long long) size);
+    d->config.disk_default = size;
+}
+
+static int open_resources(Daemon *d, Error *reterr) {
+    int r = storage_host_new(d->data_fd, &d->storage, reterr);
     if (r >= 0)
-        r = sandbox_host_new(d->data_fd, &d->sandbox, reterr);
-    if (r < 0)
-        return r;
-    ContainerEnvironment e = {
+        r = network_host_new(&d->config.network, cgroup_hierarchies_shared_fd(d->hierarchies), &d->network, reterr);
+    if (r >= 0)
+        fit_disk_default(d);
+    return r;
+}
+
+static ContainerEnvironment make_environment(const Daemon *d) {
+    return (ContainerEnvironment){
         .event = d->event,
         .workers = d->workers,
         .sandbox = d->sandbox,
         .seccomp = d->seccomp,
         .hierarchies = d->hierarchies,
+        .storage = d->storage,
+        .network = d->network,
         .state_fd = d->state_fd,
         .data_fd = d->data_fd,
         .id_base = d->config.id_base,
@@ -149,8 +173,60 @@ static int open_containers(Daemon *d, Error *reterr) {
         .containers_max_per_uid = d->config.tenant_containers_max,
         .starts_max_per_uid = d->config.starts_max,
         .log_max_bytes = d->config.log_max_bytes,
+        .tenant_limits = d->config.tenant_limits,
+        .disk_default = d->config.disk_default,
         .jobs_wait_usec = JOBS_WAIT_USEC,
     };
+}
+
+/* The field of Limits that WHY names, as its key in the configuration. */
+static int refuse_ceiling(const char *field, const Error *why, Error *reterr) {
+    return error_failed(reterr, EINVAL, "config", "this host cannot keep %s: %s", config_ceiling_key(field),
+                        why->message);
+}
+
+/* What a tenant has beside FIELD, where that is measured against something else. */
+static ContainerLimits make_ceiling(const Daemon *d, const ContainerLimitField *field) {
+    const ContainerLimits *ceilings = &d->config.tenant_limits;
+    ContainerLimits one = CONTAINER_LIMITS_NONE;
+    if (strncmp(field->name, "memory", strlen("memory")) == 0)
+        one.cgroup.memory = ceilings->cgroup.memory;
+    if (strcmp(field->name, "inodes") == 0)
+        one.storage.bytes =
+            ceilings->storage.bytes < d->config.disk_default ? ceilings->storage.bytes : d->config.disk_default;
+    *container_limit(&one, field) = container_limit_get(ceilings, field);
+    return one;
+}
+
+/* A ceiling that the host cannot keep would be promised to root and hold nobody. One by one, so that the key is named. */
+static int check_ceilings(Daemon *d, Error *reterr) {
+    const CgroupLimits *ceilings = &d->config.tenant_limits.cgroup;
+    ContainerEnvironment e = make_environment(d);
+    Error why = ERROR_INIT;
+    for (const ContainerLimitField *f = container_limit_fields; f->name; f++) {
+        ContainerLimits one = make_ceiling(d, f);
+        bool is_set = container_limit_get(&d->config.tenant_limits, f) != CONTAINER_LIMIT_NONE;
+        if (is_set && limits_spec_check(&e, &one, &why) < 0)
+            return refuse_ceiling(f->name, &why, reterr);
+    }
+    ContainerLimits cpus = CONTAINER_LIMITS_NONE, devices = CONTAINER_LIMITS_NONE;
+    memcpy(cpus.cgroup.cpuset, ceilings->cpuset, sizeof(cpus.cgroup.cpuset));
+    if (limits_spec_check(&e, &cpus, &why) < 0)
+        return refuse_ceiling("cpusetCpus", &why, reterr);
+    memcpy(devices.cgroup.devices, ceilings->devices, sizeof(devices.cgroup.devices));
+    devices.cgroup.n_devices = ceilings->n_devices;
+    if (limits_spec_check(&e, &devices, &why) < 0)
+        return refuse_ceiling("tenant-device-read-bps and the like", &why, reterr);
+    return 0;
+}
+
+static int open_containers(Daemon *d, Error *reterr) {
+    int r = seccomp_cache_new(&d->seccomp, reterr);
+    if (r >= 0)
+        r = sandbox_host_new(d->data_fd, &d->sandbox, reterr);
+    if (r < 0)
+        return r;
+    ContainerEnvironment e = make_environment(d);
     r = container_registry_new(&e, &d->registry, reterr);
     if (r < 0)
         return r;
@@ -180,7 +256,7 @@ static int open_server(Daemon *d, Error *reterr) {
 }
 
 static int (*const steps[])(Daemon *d, Error *reterr) = {
-    open_directories, open_loop, open_kernel, open_containers, open_server,
+    open_directories, open_loop, open_kernel, open_resources, check_ceilings, open_containers, open_server,
 };
 
 int daemon_new(const DaemonOptions *options, const Config *config, Daemon **ret, Error *reterr) {
@@ -229,6 +305,8 @@ Daemon *daemon_free(Daemon *d) {
     (void) worker_pool_free(d->workers);
     (void) sandbox_host_free(d->sandbox);
     (void) seccomp_cache_free(d->seccomp);
+    (void) network_host_free(d->network);
+    (void) storage_host_free(d->storage);
     (void) cgroup_hierarchies_close(d->hierarchies);
     (void) sd_event_unref(d->event);
     d->state_fd = fd_close(d->state_fd);

@@ -16,7 +16,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #define BUFFER_MIN    8192U         /* most calls fit */
 #define BUFFER_KEPT   (64U * 1024U) /* an empty buffer above this is given back */
@@ -356,7 +355,8 @@ int framing_take(Framing *f, FramingMessage **ret) {
 
 /* --- writing --- */
 
-int framing_queue(Framing *f, const char *bytes, size_t size, const int *with_fds, size_t n_fds) {
+/* Room for a message of SIZE bytes, its NUL in place. */
+static int new_chunk(const Framing *f, size_t size, const int *with_fds, size_t n_fds, Chunk **ret) {
     _cleanup_(chunk_freep) Chunk *c = NULL;
 
     if (n_fds > KENNEL_FDS_MAX)
@@ -373,12 +373,42 @@ int framing_queue(Framing *f, const char *bytes, size_t size, const int *with_fd
             return -errno;
         c->fds[c->n_fds] = fd;
     }
-    memcpy(chunk_bytes(c), bytes, size);
     chunk_bytes(c)[size] = 0;
+    *ret = TAKE_PTR(c);
+    return 0;
+}
+
+static void append_chunk(Framing *f, Chunk *c) {
     f->out_size += c->size;
     *f->chunks_tail = c;
     f->chunks_tail = &c->next;
-    c = NULL;
+}
+
+int framing_queue(Framing *f, const char *bytes, size_t size, const int *with_fds, size_t n_fds) {
+    Chunk *c;
+
+    int r = new_chunk(f, size, with_fds, n_fds, &c);
+    if (r < 0)
+        return r;
+    memcpy(chunk_bytes(c), bytes, size);
+    append_chunk(f, c);
+    return 0;
+}
+
+int framing_queue_pieces(Framing *f, const struct iovec *pieces, size_t n) {
+    size_t size = 0;
+    Chunk *c;
+
+    for (size_t i = 0; i < n; i++)
+        if (__builtin_add_overflow(size, pieces[i].iov_len, &size))
+            return -ENOBUFS;
+    int r = new_chunk(f, size, NULL, 0, &c);
+    if (r < 0)
+        return r;
+    char *to = chunk_bytes(c);
+    for (size_t i = 0; i < n; i++)
+        to = mempcpy(to, pieces[i].iov_base, pieces[i].iov_len);
+    append_chunk(f, c);
     return 0;
 }
 

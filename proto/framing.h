@@ -15,6 +15,8 @@
 #include "kennel/error.h"
 #include "kennel/limits.h"
 
+#include <sys/uio.h>
+
 typedef struct Framing Framing;
 
 /* A message that was received; owns its bytes and descriptors. */
@@ -56,6 +58,9 @@ bool framing_is_partial(const Framing *f);
  * be exceeded (nothing is queued then).
  */
 int framing_queue(Framing *f, const char *bytes, size_t size, const int *with_fds, size_t n_fds);
+
+/* The same for a message without descriptors that lies in several pieces. */
+int framing_queue_pieces(Framing *f, const struct iovec *pieces, size_t n);
 
 /* Writes what can be written: 1 if all is written, 0 if some is left, -EPIPE or -ECONNRESET if the peer has gone. */
 int framing_write(Framing *f);

@@ -223,6 +223,16 @@ int message_queue_reply(Framing *f, json_object *parameters, bool continues, con
     return queue(f, NULL, NULL, parameters, continues ? "continues" : NULL, with_fds, n_fds);
 }
 
+int message_queue_reply_text(Framing *f, const char *parameters, size_t size, bool continues) {
+    static const char begin[] = "{\"parameters\":", last[] = "}", more[] = ",\"continues\":true}";
+    const struct iovec pieces[] = {
+        { (char *) begin, sizeof(begin) - 1 },
+        { (char *) parameters, size },
+        { (char *) (continues ? more : last), continues ? sizeof(more) - 1 : sizeof(last) - 1 },
+    };
+    return framing_queue_pieces(f, pieces, ELEMENTSOF(pieces));
+}
+
 int message_queue_error(Framing *f, const char *error, json_object *parameters) {
     return queue(f, "error", error, parameters, NULL, NULL, 0);
 }

@@ -36,4 +36,6 @@ int message_reply_parse(const char *bytes, size_t size, MessageReply **ret, Erro
 int message_queue_call(Framing *f, const char *method, json_object *parameters, bool more, const int *with_fds,
                        size_t n_fds);
 int message_queue_reply(Framing *f, json_object *parameters, bool continues, const int *with_fds, size_t n_fds);
+/* The same with parameters that are text already: SIZE bytes of one JSON object, which nobody looks at here. */
+int message_queue_reply_text(Framing *f, const char *parameters, size_t size, bool continues);
 int message_queue_error(Framing *f, const char *error, json_object *parameters);

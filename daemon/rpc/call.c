@@ -144,6 +144,21 @@ static void check_reply(const Call *c, json_object *parameters) {
 #endif
 }
 
+static void check_reply_text(const Call *c, const char *text, size_t size) {
+#ifndef NDEBUG
+    Error error = ERROR_INIT;
+    _cleanup_json_ json_object *o = NULL;
+    if (json_read(text, size, &JSON_BOUNDS_TRUSTED, &o, &error) >= 0) {
+        check_reply(c, o);
+        return;
+    }
+    log_limited(LOG_ERR, "A reply to %s is no JSON: %s", c->interface->name, error.message);
+#ifdef __SANITIZE_ADDRESS__
+    abort();
+#endif
+#endif
+}
+
 /* The call has had its last reply. */
 static void end_call(Call *c) {
     connection_call_over(c->connection);
@@ -157,9 +172,8 @@ int call_continue(Call *c, json_object *with_parameters, const int *with_fds, si
     return connection_reply(c->connection, with_parameters, true, with_fds, n_fds);
 }
 
-void call_finish(Call *c, json_object *with_parameters) {
-    check_reply(c, with_parameters);
-    int r = c->call->oneway ? 0 : connection_reply(c->connection, with_parameters, false, NULL, 0);
+/* R: whether the last reply was queued. */
+static void finish(Call *c, int r) {
     if (r == -ENOBUFS) {
         Error error = ERROR_INIT;
         (void) error_failed(&error, EMSGSIZE, c->call->method, "the reply is larger than a message may be");
@@ -167,6 +181,11 @@ void call_finish(Call *c, json_object *with_parameters) {
         return;
     }
     end_call(c);
+}
+
+void call_finish(Call *c, json_object *with_parameters) {
+    check_reply(c, with_parameters);
+    finish(c, c->call->oneway ? 0 : connection_reply(c->connection, with_parameters, false, NULL, 0));
 }
 
 void call_finish_empty(Call *c) {
@@ -182,6 +201,19 @@ bool call_reply(Call *c, json_object *consume_parameters, bool continues) {
     if (continues)
         return call_continue(c, parameters, NULL, 0) >= 0;
     call_finish(c, parameters);
+    return false;
+}
+
+bool call_takes_stream(const Call *c) {
+    return connection_takes_stream(c->connection);
+}
+
+bool call_reply_text(Call *c, const char *parameters, size_t size, bool continues) {
+    check_reply_text(c, parameters, size);
+    int r = c->call->oneway ? 0 : connection_reply_text(c->connection, parameters, size, continues);
+    if (continues)
+        return r >= 0;
+    finish(c, r);
     return false;
 }
 

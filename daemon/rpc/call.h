@@ -75,6 +75,10 @@ void call_fail_service(Call *c, const char *error, const char *key, const char *
 int call_continue(Call *c, json_object *with_parameters, const int *with_fds, size_t n_fds);
 /* Both kinds of reply: CONTINUES or the last one. True if the call is still there. */
 bool call_reply(Call *c, json_object *consume_parameters, bool continues);
+/* The same with parameters that are text already, SIZE bytes of a JSON object, for what is too much to be made a tree of. */
+bool call_reply_text(Call *c, const char *parameters, size_t size, bool continues);
+/* One more reply of a stream will be taken. If not, do not make it: the call ends soon, a slow reader's with an error. */
+bool call_takes_stream(const Call *c);
 
 /*
  * For callbacks that cannot be taken back (ContainerDone): the ticket outlives the call. The callback redeems it, once,

@@ -108,7 +108,8 @@ static void drop_slow_reader(Connection *c) {
     say_and_close(c, &error);
 }
 
-int connection_reply(Connection *c, json_object *parameters, bool continues, const int *with_fds, size_t n_fds) {
+/* 1: a reply is taken; 0: nobody would read it; -EPIPE: the connection is at its end. */
+static int admit_reply(Connection *c, bool continues) {
     connection_kick(c);
     if (c->broken || c->closing)
         return -EPIPE;
@@ -118,10 +119,32 @@ int connection_reply(Connection *c, json_object *parameters, bool continues, con
         drop_slow_reader(c);
         return -EPIPE;
     }
-    int r = message_queue_reply(c->framing, parameters, continues, with_fds, n_fds);
+    return 1;
+}
+
+/* R: whether the reply was queued. One that is too large and not of a stream can be replaced by an error. */
+static int reply_queued(Connection *c, int r, bool continues) {
     if (r < 0 && (continues || r != -ENOBUFS))
         c->broken = true;
     return r;
+}
+
+bool connection_takes_stream(Connection *c) {
+    return admit_reply(c, true) > 0;
+}
+
+int connection_reply(Connection *c, json_object *parameters, bool continues, const int *with_fds, size_t n_fds) {
+    int r = admit_reply(c, continues);
+    if (r <= 0)
+        return r;
+    return reply_queued(c, message_queue_reply(c->framing, parameters, continues, with_fds, n_fds), continues);
+}
+
+int connection_reply_text(Connection *c, const char *parameters, size_t size, bool continues) {
+    int r = admit_reply(c, continues);
+    if (r <= 0)
+        return r;
+    return reply_queued(c, message_queue_reply_text(c->framing, parameters, size, continues), continues);
 }
 
 static void set_timer(sd_event_source *timer, bool on, bool restart) {

@@ -53,12 +53,20 @@ static int add_controllers(json_object *list, const CgroupHierarchies *h) {
     return 0;
 }
 
+static int add_host_parts(json_object *list, const ContainerEnvironment *e) {
+    const char *network = network_host_missing(e->network);
+    bool holds = storage_host_kind(e->storage) != STORAGE_DIRECTORY;
+    if (add(list, "storage", holds, storage_host_missing(e->storage)) < 0)
+        return -ENOMEM;
+    return add(list, "network", !network, network);
+}
+
 json_object *controls_of_host(const ContainerEnvironment *e) {
     _cleanup_json_ json_object *list = json_object_new_array();
     /* the daemon has compiled and loaded both before it took its first call */
     if (!list || add(list, "seccomp", true, NULL) < 0 ||
         add_devices(list, cgroup_hierarchies_root_fd(e->hierarchies)) < 0 || add_labels(list) < 0 ||
-        add_controllers(list, e->hierarchies) < 0)
+        add_controllers(list, e->hierarchies) < 0 || add_host_parts(list, e) < 0)
         return NULL;
     return TAKE_PTR(list);
 }
@@ -76,11 +84,21 @@ static int add_seccomp(json_object *list, const Container *c) {
     return add(list, "seccomp", r >= 0 && strstr(text, "\nSeccomp:\t2\n"), "the kernel does not show a filter");
 }
 
+/* What holds the writable layer to a size, and what keeps the container from others' networks. */
+static int add_container_parts(json_object *list, const Container *c) {
+    const ContainerSpec *s = container_spec(c);
+    bool directory = s->storage == STORAGE_DIRECTORY, host = s->sandbox.network == SANDBOX_NETWORK_HOST;
+    const char *why = s->sandbox.read_only ? "it has no writable layer" : "its writable layer is a plain directory";
+    if (add(list, "storage", !s->sandbox.read_only && !directory, why) < 0)
+        return -ENOMEM;
+    return add(list, "network", !host, "root asked for the host's network");
+}
+
 json_object *controls_of_container(Container *c, const ContainerEnvironment *e) {
     CgroupGroup *g = container_group(c);
     _cleanup_json_ json_object *list = json_object_new_array();
     if (!list || add_seccomp(list, c) < 0 || add_devices(list, g ? cgroup_group_fd(g) : -EBADF) < 0 ||
-        add_labels(list) < 0 || add_controllers(list, e->hierarchies) < 0)
+        add_labels(list) < 0 || add_controllers(list, e->hierarchies) < 0 || add_container_parts(list, c) < 0)
         return NULL;
     return TAKE_PTR(list);
 }

@@ -6,6 +6,7 @@
  */
 
 #include "kennel/version.h"
+#include "proto/json.h"
 #include "rpc/controls.h"
 #include "rpc/fields.h"
 #include "rpc/methods.h"
@@ -39,13 +40,15 @@ int handle_list(Call *call, Error *reterr) {
     return 0;
 }
 
+/* The sampler has it as text, which is the daemon's own making. */
 static int add_sample(json_object *o, Container *c) {
-    CgroupGroup *g = container_group(c);
-    if (!g || container_pid(c) == 0)
+    const AccountText *text = container_sample(c);
+    json_object *sample = NULL;
+    if (!text)
         return render_add_null(o, "sample");
-    AccountSample sample;
-    account_sample(g, &sample);
-    return render_add(o, "sample", render_sample(c, &sample));
+    if (json_read(text->bytes, text->size, &JSON_BOUNDS_TRUSTED, &sample, NULL) < 0)
+        return -ENOMEM;
+    return render_add(o, "sample", sample);
 }
 
 int handle_inspect(Call *call, Error *reterr) {
@@ -54,7 +57,7 @@ int handle_inspect(Call *call, Error *reterr) {
     int r = call_find_container(call, &c, reterr);
     if (r < 0)
         return r;
-    _cleanup_json_ json_object *o = render_inspection(c);
+    _cleanup_json_ json_object *o = render_inspection(c, network_host_gateway(e->network));
     if (!o || render_add(o, "controls", controls_of_container(c, e)) < 0 || add_sample(o, c) < 0)
         return fields_oom(reterr);
     call_finish(call, o);
@@ -140,6 +143,8 @@ int handle_info(Call *call, Error *reterr) {
         render_add_string(o, "stateDirectory", server->state_directory) < 0 ||
         render_add_string(o, "dataDirectory", server->data_directory) < 0 ||
         render_add_int(o, "containers", (int64_t) n) < 0 || render_add_int(o, "running", (int64_t) running) < 0 ||
+        render_add_string(o, "storage", storage_kind_to_string(storage_host_kind(e->storage))) < 0 ||
+        render_add(o, "tenantLimits", render_limits(&e->tenant_limits)) < 0 ||
         render_add(o, "controls", controls_of_host(e)) < 0)
         return fields_oom(reterr);
     call_finish(call, o);

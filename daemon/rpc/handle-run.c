@@ -8,6 +8,7 @@
  */
 
 #include "rpc/fields.h"
+#include "rpc/limits-spec.h"
 #include "rpc/methods.h"
 #include "rpc/program-spec.h"
 #include "rpc/render.h"
@@ -107,23 +108,24 @@ static void run_notice(ContainerWatch *w, Container *c, ContainerNotice notice, 
     }
 }
 
-/* The limit of pids that nobody asked for must not keep a container from a host that cannot hold it. */
-static int check_limits(const ServerEnvironment *environment, const ContainerSpec *spec, Error *reterr) {
-    CgroupHierarchies *h = container_registry_environment(environment->registry)->hierarchies;
-    CgroupLimits limits = spec->limits;
-    if (limits.pids == CGROUP_PIDS_DEFAULT && cgroup_hierarchies_version(h, CGROUP_PIDS) == CGROUP_MISSING)
-        limits.pids = CGROUP_LIMIT_NONE;
-    return cgroup_limits_check(h, &limits, reterr);
+/* What the parser cannot know: whether this host can give it. */
+static int check_host(const ContainerEnvironment *e, json_object *parameters, ContainerSpec *spec, Error *reterr) {
+    const SandboxSpec *sandbox = &spec->sandbox;
+    const char *missing = sandbox->network == SANDBOX_NETWORK_BRIDGE ? network_host_missing(e->network) : NULL;
+    if (missing)
+        return error_set(reterr, ERROR_LIMIT_UNAVAILABLE, EOPNOTSUPP, "network", "%s", missing);
+    limits_spec_adapt(e, sandbox, limits_spec_asked(fields_get(parameters, "limits")), &spec->limits);
+    return limits_spec_check(e, &spec->limits, reterr);
 }
 
 int handle_run(Call *call, Error *reterr) {
-    const ServerEnvironment *environment = call_environment(call);
+    ContainerRegistry *registry = call_environment(call)->registry;
+    const ContainerEnvironment *e = container_registry_environment(registry);
     _cleanup_(container_spec_freep) ContainerSpec *spec = NULL;
-    int r = run_spec_parse(call_parameters(call), call_peer(call), call_has_more(call), call_descriptors(call), &spec,
-                           reterr);
-    if (r < 0)
-        return r;
-    r = check_limits(environment, spec, reterr);
+    int r = run_spec_parse(call_parameters(call), call_peer(call), call_has_more(call), e, call_descriptors(call),
+                           &spec, reterr);
+    if (r >= 0)
+        r = check_host(e, call_parameters(call), spec, reterr);
     if (r < 0)
         return r;
     RunState *s = calloc(1, sizeof(RunState));
@@ -132,7 +134,7 @@ int handle_run(Call *call, Error *reterr) {
     s->call = call;
     call_keep(call, s, run_end);
     call_forget_parameters(call);
-    return container_start(environment->registry, TAKE_PTR(spec), &s->watch, run_notice, NULL, reterr);
+    return container_start(registry, TAKE_PTR(spec), &s->watch, run_notice, NULL, reterr);
 }
 
 int handle_detach(Call *call, Error *reterr) {

@@ -16,6 +16,7 @@ static const Method kennel_methods[] = {
     { "Inspect", handle_inspect, false, false },
     { "Processes", handle_processes, false, false },
     { "Stats", handle_stats, false, false },
+    { "Update", handle_update, false, false },
     { "Logs", handle_logs, true, false },
     { "Events", handle_events, true, false },
     { "Wait", handle_wait, false, false },

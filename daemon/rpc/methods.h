@@ -30,6 +30,8 @@ int handle_pause(Call *c, Error *reterr);
 int handle_resume(Call *c, Error *reterr);
 int handle_remove(Call *c, Error *reterr);
 int handle_wait(Call *c, Error *reterr);
+/* handle-update.c */
+int handle_update(Call *c, Error *reterr);
 /* handle-stream.c */
 int handle_logs(Call *c, Error *reterr);
 int handle_events(Call *c, Error *reterr);

@@ -8,6 +8,7 @@
 #include "rpc/render.h"
 
 #include "proto/json.h"
+#include "rpc/ipv4.h"
 #include "rpc/text.h"
 #include "rpc/ulimits.h"
 #include "sandbox/capabilities.h"
@@ -128,6 +129,7 @@ json_object *render_event(const ContainerEvent *e) {
         render_add_string(o, "kind", container_event_kind_to_string(e->kind)) < 0 ||
         render_add_string(o, "container", e->id) < 0 || render_add_string(o, "name", e->name) < 0 ||
         render_add_int(o, "owner", e->owner) < 0 || add_exit(o, e->has_exit ? &exit : NULL) < 0 ||
+        render_add_string(o, "limit", e->limit[0] ? e->limit : NULL) < 0 ||
         render_add_string(o, "message", e->message[0] ? e->message : NULL) < 0)
         return NULL;
     return TAKE_PTR(o);
@@ -187,42 +189,6 @@ json_object *render_control(const char *name, bool in_force, const char *reason)
     return TAKE_PTR(o);
 }
 
-/* Groups and keys of a sample: the counter's own name, "cpu.usageUsec", cut at the dot. */
-static int add_counter(json_object *sample, json_object *unavailable, const CgroupUsage *u, CgroupCounter c) {
-    const char *name = cgroup_counter_name(c), *dot = strchr(name, '.');
-    char group_name[32];
-    (void) snprintf(group_name, sizeof(group_name), "%.*s", (int) (dot - name), name);
-    json_object *group = json_object_object_get(sample, group_name);
-    bool known = u->values[c] != CGROUP_UNKNOWN;
-    if (!group || render_add_optional_int(group, dot + 1, known, (int64_t) u->values[c]) < 0)
-        return -ENOMEM;
-    if (known || !u->reasons[c] || !u->reasons[c][0])
-        return 0;
-    _cleanup_json_ json_object *o = json_object_new_object();
-    if (!o || render_add_string(o, "counter", name) < 0 || render_add_string(o, "reason", u->reasons[c]) < 0)
-        return -ENOMEM;
-    return render_append(unavailable, TAKE_PTR(o));
-}
-
-json_object *render_sample(const Container *c, const AccountSample *s) {
-    static const char *const groups[] = { "cpu", "memory", "pids" };
-    _cleanup_json_ json_object *o = json_object_new_object(), *unavailable = json_object_new_array();
-    if (!o || !unavailable || render_add_string(o, "container", container_id(c)) < 0 ||
-        render_add_string(o, "name", container_name(c)) < 0 ||
-        render_add_int(o, "timestampUsec", (int64_t) s->timestamp_usec) < 0 ||
-        render_add_int(o, "monotonicUsec", (int64_t) s->monotonic_usec) < 0)
-        return NULL;
-    for (size_t i = 0; i < ELEMENTSOF(groups); i++)
-        if (render_add(o, groups[i], json_object_new_object()) < 0)
-            return NULL;
-    for (CgroupCounter i = 0; i < _CGROUP_COUNTER_MAX; i++)
-        if (add_counter(o, unavailable, &s->usage, i) < 0)
-            return NULL;
-    if (render_add(o, "unavailable", TAKE_PTR(unavailable)) < 0)
-        return NULL;
-    return TAKE_PTR(o);
-}
-
 static json_object *render_mounts(const SandboxSpec *s) {
     _cleanup_json_ json_object *list = json_object_new_array();
     for (size_t i = 0; list && i < s->n_mounts; i++) {
@@ -260,14 +226,76 @@ static json_object *render_ulimits(const SandboxProgram *p) {
     return TAKE_PTR(list);
 }
 
-static json_object *render_limits(const CgroupLimits *l) {
+static json_object *render_device(const CgroupDeviceLimits *d) {
+    char device[32];
+    (void) snprintf(device, sizeof(device), "%u:%u", d->major, d->minor);
     _cleanup_json_ json_object *o = json_object_new_object();
-    uint64_t cpu = l->cpu_quota_per_sec_usec;
-    if (!o || render_add_optional_int(o, "memory", l->memory != CGROUP_LIMIT_NONE, (int64_t) l->memory) < 0 ||
-        render_add_optional_int(o, "cpuQuotaPerSecUsec", cpu != CGROUP_LIMIT_NONE, (int64_t) cpu) < 0 ||
-        render_add_optional_int(o, "pids", l->pids != CGROUP_LIMIT_NONE, (int64_t) l->pids) < 0)
+    if (!o || render_add_string(o, "device", device) < 0)
+        return NULL;
+    for (const ContainerDeviceField *f = container_device_fields; f->name; f++) {
+        uint64_t rate = container_device_rate_get(d, f);
+        if (render_add_optional_int(o, f->name, rate != CGROUP_LIMIT_NONE, (int64_t) rate) < 0)
+            return NULL;
+    }
+    return TAKE_PTR(o);
+}
+
+static int add_devices(json_object *o, const CgroupLimits *l) {
+    if (l->n_devices == 0)
+        return render_add_null(o, "ioDevices");
+    _cleanup_json_ json_object *list = json_object_new_array();
+    for (size_t i = 0; list && i < l->n_devices; i++)
+        if (render_append(list, render_device(&l->devices[i])) < 0)
+            return -ENOMEM;
+    return render_add(o, "ioDevices", TAKE_PTR(list));
+}
+
+/* As the kernel has them: a sum that follows memory is memory's number, and nothing where that is nothing. */
+json_object *render_limits(const ContainerLimits *l) {
+    ContainerLimits shown = *l;
+    if (shown.cgroup.memory_swap == 0)
+        shown.cgroup.memory_swap = shown.cgroup.memory;
+    _cleanup_json_ json_object *o = json_object_new_object();
+    for (const ContainerLimitField *f = container_limit_fields; o && f->name; f++) {
+        uint64_t value = container_limit_get(&shown, f);
+        if (render_add_optional_int(o, f->name, value != CONTAINER_LIMIT_NONE, (int64_t) value) < 0)
+            return NULL;
+    }
+    if (!o || render_add_string(o, "cpusetCpus", l->cgroup.cpuset[0] ? l->cgroup.cpuset : NULL) < 0 ||
+        add_devices(o, &l->cgroup) < 0 || render_add_null(o, "unlimited") < 0)
         return NULL;
     return TAKE_PTR(o);
+}
+
+static int add_address(json_object *o, const char *key, uint32_t address) {
+    char text[IPV4_TEXT_SIZE];
+    return render_add_string(o, key, address != 0 ? ipv4_format(address, text) : NULL);
+}
+
+static json_object *render_ports(const ContainerSpec *s) {
+    _cleanup_json_ json_object *list = json_object_new_array();
+    for (size_t i = 0; list && i < s->n_ports; i++) {
+        const NetworkPort *p = &s->ports[i];
+        _cleanup_json_ json_object *o = json_object_new_object();
+        if (!o || add_address(o, "hostAddress", p->host_address) < 0 || render_add_int(o, "host", p->host_port) < 0 ||
+            render_add_int(o, "container", p->container_port) < 0 ||
+            render_add_string(o, "protocol", p->udp ? "udp" : "tcp") < 0 || render_append(list, TAKE_PTR(o)) < 0)
+            return NULL;
+    }
+    return TAKE_PTR(list);
+}
+
+static int add_network(json_object *o, const ContainerSpec *s, uint32_t gateway) {
+    static const char *const names[] = {
+        [SANDBOX_NETWORK_NONE] = "none",
+        [SANDBOX_NETWORK_HOST] = "host",
+        [SANDBOX_NETWORK_BRIDGE] = "bridge",
+    };
+    bool bridged = s->sandbox.network == SANDBOX_NETWORK_BRIDGE;
+    if (render_add_string(o, "network", names[s->sandbox.network]) < 0 || add_address(o, "address", s->address) < 0 ||
+        add_address(o, "gateway", bridged ? gateway : 0) < 0 || render_add(o, "ports", render_ports(s)) < 0)
+        return -ENOMEM;
+    return 0;
 }
 
 static const char *seccomp_summary(const ContainerSpec *s) {
@@ -293,7 +321,7 @@ static int add_sandbox(json_object *o, const Container *c) {
     const SandboxSpec *s = &spec->sandbox;
     if (render_add_string(o, "hostname", s->hostname ? s->hostname : "") < 0 ||
         render_add_bool(o, "readOnly", s->read_only) < 0 ||
-        render_add_string(o, "network", s->network == SANDBOX_NETWORK_HOST ? "host" : "none") < 0 ||
+        render_add_string(o, "storage", s->read_only ? NULL : storage_kind_to_string(spec->storage)) < 0 ||
         render_add(o, "mounts", render_mounts(s)) < 0 || render_add_string(o, "seccomp", seccomp_summary(spec)) < 0 ||
         render_add(o, "limits", render_limits(&spec->limits)) < 0 || render_add_int(o, "idBase", s->id_base) < 0 ||
         render_add_bool(o, "init", s->init) < 0 || render_add_bool(o, "logged", spec->logged) < 0 ||
@@ -302,11 +330,12 @@ static int add_sandbox(json_object *o, const Container *c) {
     return 0;
 }
 
-json_object *render_inspection(const Container *c) {
+json_object *render_inspection(const Container *c, uint32_t gateway) {
     const CgroupGroup *g = container_group((Container *) c);
     _cleanup_json_ json_object *o = json_object_new_object();
     if (!o || render_add(o, "container", render_container(c, SIZE_MAX)) < 0 || add_program(o, c) < 0 ||
-        add_sandbox(o, c) < 0 || render_add_string(o, "cgroup", g ? cgroup_group_path(g) : "") < 0)
+        add_sandbox(o, c) < 0 || add_network(o, container_spec(c), gateway) < 0 ||
+        render_add_string(o, "cgroup", g ? cgroup_group_path(g) : "") < 0)
         return NULL;
     return TAKE_PTR(o);
 }

@@ -6,7 +6,6 @@
  * whoever adds to an object gets -ENOMEM. What has no value is written as null, not left out.
  */
 
-#include "account/sample.h"
 #include "container/container.h"
 
 #include <json-c/json.h>
@@ -31,6 +30,7 @@ json_object *render_process(const ProcessInfo *p, uint32_t id_base, size_t comma
 json_object *render_log_entry(const ContainerLogEntry *e);
 json_object *render_check(const SandboxCheck *c);
 json_object *render_control(const char *name, bool in_force, const char *reason);
-json_object *render_sample(const Container *c, const AccountSample *s);
-/* The reply of Inspect, but for `controls` and `sample`. */
-json_object *render_inspection(const Container *c);
+/* Limits as they are in force: what has none is null. */
+json_object *render_limits(const ContainerLimits *l);
+/* The reply of Inspect, but for `controls` and `sample`. GATEWAY: of the network "bridge". */
+json_object *render_inspection(const Container *c, uint32_t gateway);

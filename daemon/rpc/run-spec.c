@@ -13,6 +13,8 @@
 #include "kennel/limits.h"
 #include "proto/quote.h"
 #include "rpc/fields.h"
+#include "rpc/limits-spec.h"
+#include "rpc/ports-spec.h"
 #include "rpc/program-spec.h"
 #include "rpc/ulimits.h"
 #include "sandbox/capabilities.h"
@@ -23,9 +25,10 @@
 #include <sys/stat.h>
 
 #define TMPFS_SIZE_MIN      4096
+#define TMPFS_INODES_MIN    2           /* its root is one */
+#define TMPFS_INODES_MAX    (1LL << 53) /* what the kernel can count, and no number that anybody needs */
 #define TMPFS_SIZE_DEFAULT  (64LL * 1024 * 1024)
 #define TMPFS_MODE_MAX      01777
-#define PIDS_LIMIT_MAX      4194304 /* PID_MAX_LIMIT of the kernel */
 #define CAPABILITY_LIST_MAX 64U
 
 #define ALNUM "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -34,6 +37,7 @@
 typedef struct RunSpec {
     json_object *parameters;
     const Peer *peer;
+    const ContainerEnvironment *environment;
     Descriptors *descriptors;
     ContainerSpec *spec;
 } RunSpec;
@@ -251,23 +255,31 @@ static int read_volumes(RunSpec *s, Error *reterr) {
     return 0;
 }
 
-static int read_one_tmpfs(RunSpec *s, json_object *o, size_t i, Error *reterr) {
+static int read_tmpfs_numbers(json_object *o, size_t i, SandboxMount *m, Error *reterr) {
     char field[ERROR_SUBJECT_MAX];
-    int64_t size = TMPFS_SIZE_DEFAULT, mode = TMPFS_MODE_MAX;
+    int64_t size = TMPFS_SIZE_DEFAULT, inodes = 0 /* by its size */, mode = TMPFS_MODE_MAX;
     (void) snprintf(field, sizeof(field), "tmpfs[%zu].size", i);
     int r = fields_int(o, "size", field, TMPFS_SIZE_MIN, INT64_MAX, &size, reterr);
     if (r < 0)
         return r;
-    (void) snprintf(field, sizeof(field), "tmpfs[%zu].mode", i);
-    r = fields_int(o, "mode", field, 0, TMPFS_MODE_MAX, &mode, reterr);
+    (void) snprintf(field, sizeof(field), "tmpfs[%zu].inodes", i);
+    r = fields_int(o, "inodes", field, TMPFS_INODES_MIN, TMPFS_INODES_MAX, &inodes, reterr);
     if (r < 0)
         return r;
-    SandboxMount m = {
-        .kind = SANDBOX_MOUNT_TMPFS,
-        .source_fd = -EBADF,
-        .size = (uint64_t) size,
-        .mode = (mode_t) mode,
-    };
+    (void) snprintf(field, sizeof(field), "tmpfs[%zu].mode", i);
+    r = fields_int(o, "mode", field, 0, TMPFS_MODE_MAX, &mode, reterr);
+    m->size = (uint64_t) size;
+    m->inodes = (uint64_t) inodes;
+    m->mode = (mode_t) mode;
+    return r;
+}
+
+static int read_one_tmpfs(RunSpec *s, json_object *o, size_t i, Error *reterr) {
+    SandboxMount m = { .kind = SANDBOX_MOUNT_TMPFS, .source_fd = -EBADF };
+    int r = read_tmpfs_numbers(o, i, &m, reterr);
+    if (r < 0)
+        return r;
+    char field[ERROR_SUBJECT_MAX];
     (void) snprintf(field, sizeof(field), "tmpfs[%zu].path", i);
     return add_mount(s, fields_string(o, "path"), field, &m, reterr);
 }
@@ -324,15 +336,30 @@ static int read_hostname(RunSpec *s, Error *reterr) {
 }
 
 static int read_network(RunSpec *s, Error *reterr) {
+    static const struct {
+        const char *name;
+        SandboxNetwork network;
+    } networks[] = {
+        { "none", SANDBOX_NETWORK_NONE },
+        { "bridge", SANDBOX_NETWORK_BRIDGE },
+        { "host", SANDBOX_NETWORK_HOST },
+    };
     const char *network = fields_string(s->parameters, "network");
-    if (!network || strcmp(network, "none") == 0)
-        return 0;
-    if (strcmp(network, "host") != 0)
-        return refuse_value(network, "network", "\"none\" or \"host\" is expected", reterr);
-    if (!peer_is_root(s->peer))
-        return error_invalid(reterr, "network", "is \"host\", which is for root alone; \"none\" is expected");
-    s->spec->sandbox.network = SANDBOX_NETWORK_HOST;
+    size_t i = 0;
+    while (network && i < ELEMENTSOF(networks) && strcmp(networks[i].name, network) != 0)
+        i++;
+    if (i == ELEMENTSOF(networks))
+        return refuse_value(network, "network", "\"none\", \"bridge\" or \"host\" is expected", reterr);
+    if (networks[i].network == SANDBOX_NETWORK_HOST && !peer_is_root(s->peer))
+        return error_invalid(reterr, "network",
+                             "is \"host\", which is for root alone; \"none\" or \"bridge\" is expected");
+    s->spec->sandbox.network = networks[i].network;
     return 0;
+}
+
+static int read_ports(RunSpec *s, Error *reterr) {
+    bool bridged = s->spec->sandbox.network == SANDBOX_NETWORK_BRIDGE;
+    return ports_spec_parse(s->parameters, s->peer, bridged, &s->spec->ports, &s->spec->n_ports, reterr);
 }
 
 static int capability_from_element(json_object *list, const char *name, size_t i, uint64_t *ret, Error *reterr) {
@@ -405,27 +432,14 @@ static int read_ulimits(RunSpec *s, Error *reterr) {
 }
 
 static int read_limits(RunSpec *s, Error *reterr) {
-    CgroupLimits *l = &s->spec->limits;
-    const struct {
-        const char *name, *field;
-        int64_t min, max;
-        uint64_t *value;
-    } fields[] = {
-        { "memory", "limits.memory", CGROUP_MEMORY_MIN, INT64_MAX, &l->memory },
-        { "cpuQuotaPerSecUsec", "limits.cpuQuotaPerSecUsec", CGROUP_CPU_QUOTA_MIN, INT64_MAX,
-          &l->cpu_quota_per_sec_usec },
-        { "pids", "limits.pids", CGROUP_PIDS_MIN, PIDS_LIMIT_MAX, &l->pids },
-    };
-    json_object *limits = fields_get(s->parameters, "limits");
-    for (size_t i = 0; limits && i < ELEMENTSOF(fields); i++) {
-        int64_t value = -1;
-        int r = fields_int(limits, fields[i].name, fields[i].field, fields[i].min, fields[i].max, &value, reterr);
-        if (r < 0)
-            return r;
-        if (value >= 0)
-            *fields[i].value = (uint64_t) value;
-    }
-    return 0;
+    json_object *object = fields_get(s->parameters, "limits");
+    ContainerLimits *l = &s->spec->limits;
+    *l = limits_spec_default();
+    int r = limits_spec_parse(object, &s->spec->sandbox, l, reterr);
+    if (r < 0 || peer_is_root(s->peer))
+        return r;
+    ContainerLimits ceilings = limits_spec_ceilings(s->environment, &s->spec->sandbox);
+    return container_limits_hold(l, limits_spec_asked(object), NULL, &ceilings, reterr);
 }
 
 static int read_init(RunSpec *s, Error *reterr) {
@@ -482,15 +496,23 @@ static int add_environment_defaults(RunSpec *s, Error *reterr) {
 
 /* In the order of the interface file. */
 static int (*const readers[])(RunSpec *s, Error *reterr) = {
-    read_command,   read_name,       read_image,    read_rootfs,       read_rootfs_path,
-    read_read_only, allocate_mounts, read_volumes,  read_tmpfs,        read_environment,
-    read_directory, read_user,       read_hostname, read_network,      read_cap_add,
-    read_cap_drop,  read_seccomp,    read_ulimits,  read_limits,       read_init,
-    read_terminal,  read_stdio,      read_remove,   check_descriptors, add_environment_defaults,
+    read_command,      read_name,
+    read_image,        read_rootfs,
+    read_rootfs_path,  read_read_only,
+    allocate_mounts,   read_volumes,
+    read_tmpfs,        read_environment,
+    read_directory,    read_user,
+    read_hostname,     read_network,
+    read_ports,        read_cap_add,
+    read_cap_drop,     read_seccomp,
+    read_ulimits,      read_limits,
+    read_init,         read_terminal,
+    read_stdio,        read_remove,
+    check_descriptors, add_environment_defaults,
 };
 
-int run_spec_parse(json_object *parameters, const Peer *peer, bool attached, Descriptors *d, ContainerSpec **ret,
-                   Error *reterr) {
+int run_spec_parse(json_object *parameters, const Peer *peer, bool attached, const ContainerEnvironment *environment,
+                   Descriptors *d, ContainerSpec **ret, Error *reterr) {
     _cleanup_(container_spec_freep) ContainerSpec *spec = malloc(sizeof(ContainerSpec));
     if (!spec)
         return fields_oom(reterr);
@@ -498,7 +520,7 @@ int run_spec_parse(json_object *parameters, const Peer *peer, bool attached, Des
     spec->owner = spec->sandbox.owner_uid = peer->uid;
     spec->owner_gid = spec->sandbox.owner_gid = peer->gid;
     spec->attached = attached;
-    RunSpec s = { parameters, peer, d, spec };
+    RunSpec s = { parameters, peer, environment, d, spec };
     for (size_t i = 0; i < ELEMENTSOF(readers); i++) {
         int r = readers[i](&s, reterr);
         if (r < 0)

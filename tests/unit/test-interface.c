@@ -236,6 +236,7 @@ static void test_generated(void **state) {
     assert_int_equal(check(out,
                            "{\"version\":\"\",\"kernel\":\"\",\"hierarchy\":\"\",\"cgroupRoot\":\"\","
                            "\"stateDirectory\":\"\",\"dataDirectory\":\"\",\"containers\":0,\"running\":0,"
+                           "\"storage\":\"directory\",\"tenantLimits\":{},"
                            "\"controls\":[{\"name\":\"x\",\"state\":\"present\"}]}",
                            &err),
                      -EINVAL);

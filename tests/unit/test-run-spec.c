@@ -26,6 +26,14 @@
 static const Peer root = { .uid = 0, .gid = 0, .pid = 1 };
 static const Peer tenant = { .uid = 1000, .gid = 1000, .pid = 1 };
 
+/* What the configuration allows to others than root. */
+static ContainerEnvironment environment;
+
+static int set_up(void **state) {
+    environment.tenant_limits = CONTAINER_LIMITS_NONE;
+    return 0;
+}
+
 /* What comes with the call: descriptors of these paths, opened with these flags. */
 typedef struct Opened {
     const char *path;
@@ -46,7 +54,7 @@ static int parse_with(const char *text, const Peer *peer, const Opened *opened, 
     if (r >= 0)
         r = interface_check(interface_method(&interface_io_kennel, "Run")->in, parameters, e);
     if (r >= 0)
-        r = run_spec_parse(parameters, peer, true, &d, ret, e);
+        r = run_spec_parse(parameters, peer, true, &environment, &d, ret, e);
     descriptors_done(&d);
     return r;
 }
@@ -106,8 +114,11 @@ static void test_defaults(void **state) {
     assert_int_equal(b->network, SANDBOX_NETWORK_NONE);
     assert_true(b->rootfs_fd < 0 && b->layer_fd < 0);
     assert_int_equal(b->n_mounts, 0);
-    assert_true(s->limits.memory == CGROUP_LIMIT_NONE && s->limits.cpu_quota_per_sec_usec == CGROUP_LIMIT_NONE);
-    assert_int_equal(s->limits.pids, 1024);
+    assert_null(s->ports);
+    assert_int_equal(s->n_ports, 0);
+    ContainerLimits limits = CONTAINER_LIMITS_NONE;
+    limits.cgroup.pids = 1024;
+    assert_memory_equal(&s->limits, &limits, sizeof(limits));
 }
 
 static void test_environment_defaults(void **state) {
@@ -316,6 +327,12 @@ static void test_targets(void **state) {
     assert_int_equal(s->sandbox.mounts[1].size, 64U * 1024 * 1024);
     assert_int_equal(s->sandbox.mounts[1].mode, 01777);
     refused(RUN(",\"tmpfs\":[{\"path\":\"/a\",\"size\":4095}]"), "tmpfs[0].size", "4096");
+    assert_int_equal(s->sandbox.mounts[1].inodes, 0); /* as many as suit its size */
+    _cleanup_(container_spec_freep) ContainerSpec *n = parse(RUN(",\"tmpfs\":[{\"path\":\"/a\",\"inodes\":2}]"));
+    assert_int_equal(n->sandbox.mounts[0].inodes, 2);
+    refused(RUN(",\"tmpfs\":[{\"path\":\"/a\",\"inodes\":1}]"), "tmpfs[0].inodes", "is 1; 2 to");
+    refused(RUN(",\"tmpfs\":[{\"path\":\"/a\"},{\"path\":\"/b\",\"inodes\":0}]"), "tmpfs[1].inodes", "is 0");
+    refused(RUN(",\"tmpfs\":[{\"path\":\"/a\",\"inodes\":9223372036854775807}]"), "tmpfs[0].inodes", "2 to");
     refused(RUN(",\"tmpfs\":[{\"path\":\"/a\",\"mode\":2048}]"), "tmpfs[0].mode", "2048"); /* setuid */
     refused(RUN(",\"tmpfs\":[{\"path\":\"/a\",\"mode\":-1}]"), "tmpfs[0].mode", "-1");
 }
@@ -353,8 +370,82 @@ static void test_network(void **state) {
     _cleanup_(container_spec_freep) ContainerSpec *s = parse(RUN(",\"network\":\"host\""));
     assert_int_equal(s->sandbox.network, SANDBOX_NETWORK_HOST);
     refused_to_tenant(RUN(",\"network\":\"host\""), "network", "root alone");
-    refused(RUN(",\"network\":\"bridge\""), "network", "\"none\"");
-    refused(RUN(",\"network\":\"\""), "network", "\"none\"");
+    _cleanup_(container_spec_freep) ContainerSpec *b = parse_as(RUN(",\"network\":\"bridge\""), &tenant);
+    assert_int_equal(b->sandbox.network, SANDBOX_NETWORK_BRIDGE);
+    assert_int_equal(b->n_ports, 0);
+    assert_int_equal(b->address, 0);
+    _cleanup_(container_spec_freep) ContainerSpec *none = parse(RUN(",\"network\":\"none\""));
+    assert_int_equal(none->sandbox.network, SANDBOX_NETWORK_NONE);
+    refused(RUN(",\"network\":\"Bridge\""), "network", "\"none\", \"bridge\" or \"host\"");
+    refused(RUN(",\"network\":\"\""), "network", "\"none\", \"bridge\" or \"host\"");
+}
+
+#define BRIDGED(ports) RUN(",\"network\":\"bridge\",\"ports\":[" ports "]")
+
+static void test_ports(void **state) {
+    _cleanup_(container_spec_freep) ContainerSpec *s =
+        parse(BRIDGED("{\"host\":1,\"container\":65535},{\"host\":1,\"container\":80,\"protocol\":\"udp\"},"
+                      "{\"hostAddress\":\"127.0.0.1\",\"host\":65535,\"container\":1,\"protocol\":\"tcp\"},"
+                      "{\"hostAddress\":\"192.168.0.255\",\"host\":65535,\"container\":1}"));
+    assert_int_equal(s->n_ports, 4);
+    assert_true(s->ports[0].host_address == 0 && s->ports[0].host_port == 1 && !s->ports[0].udp);
+    assert_int_equal(s->ports[0].container_port, 65535);
+    assert_true(s->ports[1].udp && s->ports[1].container_port == 80);
+    assert_true(s->ports[2].host_address == 0x7F000001 && !s->ports[2].udp);
+    assert_true(s->ports[3].host_address == 0xC0A800FF);
+    _cleanup_(container_spec_freep) ContainerSpec *t = parse_as(BRIDGED("{\"host\":1024,\"container\":1}"), &tenant);
+    assert_int_equal(t->ports[0].host_port, 1024);
+    _cleanup_(container_spec_freep) ContainerSpec *empty = parse(RUN(",\"ports\":[]"));
+    assert_null(empty->ports);
+}
+
+static void test_ports_refused(void **state) {
+    refused(RUN(",\"ports\":[{\"host\":80,\"container\":80}]"), "ports", "\"bridge\"");
+    refused(RUN(",\"network\":\"host\",\"ports\":[{\"host\":80,\"container\":80}]"), "ports", "\"bridge\"");
+    refused(BRIDGED("{\"host\":0,\"container\":80}"), "ports[0].host", "is 0; 1 to 65535");
+    refused(BRIDGED("{\"host\":65536,\"container\":80}"), "ports[0].host", "1 to 65535");
+    refused(BRIDGED("{\"host\":1,\"container\":80},{\"host\":2,\"container\":0}"), "ports[1].container", "1 to 65535");
+    refused(BRIDGED("{\"host\":1,\"container\":-1}"), "ports[0].container", "is -1");
+    refused(BRIDGED("{\"host\":1,\"container\":65537}"), "ports[0].container", "1 to 65535");
+    refused(BRIDGED("{\"host\":1,\"container\":80,\"protocol\":\"sctp\"}"), "ports[0].protocol", "");
+    refused(BRIDGED("{\"container\":80}"), "ports[0].host", "");
+    refused_to_tenant(BRIDGED("{\"host\":1023,\"container\":80}"), "ports[0].host", "is 1023; 1024 to 65535");
+    refused_to_tenant(BRIDGED("{\"host\":0,\"container\":80}"), "ports[0].host", "is 0");
+    /* one port of all addresses is each address's too; another protocol's is another */
+    refused(BRIDGED("{\"host\":9,\"container\":1},{\"host\":9,\"container\":2}"), "ports[1].host", "ports[0]");
+    refused(BRIDGED("{\"host\":9,\"container\":1},{\"hostAddress\":\"10.0.0.1\",\"host\":9,\"container\":2}"),
+            "ports[1].host", "is 9");
+    refused(BRIDGED("{\"hostAddress\":\"10.0.0.1\",\"host\":9,\"container\":2},{\"host\":8,\"container\":1},"
+                    "{\"host\":9,\"container\":1}"),
+            "ports[2].host", "ports[0]");
+    refused(BRIDGED("{\"hostAddress\":\"10.0.0.1\",\"host\":9,\"container\":2},"
+                    "{\"hostAddress\":\"10.0.0.1\",\"host\":9,\"container\":1}"),
+            "ports[1].host", "ports[0]");
+}
+
+static void test_ports_addresses(void **state) {
+    static const char *const wrong[] = {
+        "",         "0.0.0.0",    "localhost", "::1",       "127.1",           "127.0.0",    "1.2.3.4.5", "1.2.3.256",
+        "01.2.3.4", "1.2.3.04",   " 1.2.3.4",  "1.2.3.4 ",  "1.2.3.4/8",       "0x7f.0.0.1", "1..3.4",    "1.2.3.",
+        ".1.2.3",   "2130706433", "0.0.0.1",   "224.0.0.1", "255.255.255.255", "240.0.0.1",  "1.2.3.-4",  "1.2.3.0004"
+    };
+    for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+        char text[192];
+        (void) snprintf(text, sizeof(text), BRIDGED("{\"hostAddress\":\"%s\",\"host\":9,\"container\":2}"), wrong[i]);
+        refused(text, "ports[0].hostAddress", "such as 127.0.0.1");
+    }
+}
+
+static void test_ports_number(void **state) {
+    char text[8192] = "{\"command\":[\"a\"],\"network\":\"bridge\",\"ports\":[", *end = text + strlen(text);
+    for (unsigned i = 0; i < NETWORK_PORTS_MAX; i++)
+        end += snprintf(end, sizeof(text) - (size_t) (end - text), "%s{\"host\":%u,\"container\":1}", i > 0 ? "," : "",
+                        i + 1);
+    (void) snprintf(end, sizeof(text) - (size_t) (end - text), "]}");
+    _cleanup_(container_spec_freep) ContainerSpec *s = parse(text);
+    assert_int_equal(s->n_ports, 64);
+    (void) snprintf(end, sizeof(text) - (size_t) (end - text), ",{\"host\":99,\"container\":1}]}");
+    refused(text, "ports", "65 elements; 64");
 }
 
 static void test_capabilities(void **state) {
@@ -423,17 +514,41 @@ static void test_ulimit_of_daemon(void **state) {
     assert_int_equal(find_rlimit(s, RLIMIT_SIGPENDING)->hard, 100);
 }
 
+/* The rest of it is test-limits.c. */
 static void test_limits(void **state) {
     _cleanup_(container_spec_freep) ContainerSpec *s =
         parse(RUN(",\"limits\":{\"memory\":4194304,\"cpuQuotaPerSecUsec\":10000,\"pids\":1}"));
-    assert_int_equal(s->limits.memory, 4194304);
-    assert_int_equal(s->limits.cpu_quota_per_sec_usec, 10000);
-    assert_int_equal(s->limits.pids, 1);
+    assert_int_equal(s->limits.cgroup.memory, 4194304);
+    assert_int_equal(s->limits.cgroup.cpu_quota_per_sec_usec, 10000);
+    assert_int_equal(s->limits.cgroup.pids, 1);
     refused(RUN(",\"limits\":{\"memory\":4194303}"), "limits.memory", "4194304");
-    refused(RUN(",\"limits\":{\"memory\":-1}"), "limits.memory", "is -1");
-    refused(RUN(",\"limits\":{\"cpuQuotaPerSecUsec\":9999}"), "limits.cpuQuotaPerSecUsec", "10000");
     refused(RUN(",\"limits\":{\"pids\":0}"), "limits.pids", "is 0");
-    refused(RUN(",\"limits\":{\"pids\":4194305}"), "limits.pids", "4194304");
+    refused(RUN(",\"limits\":{\"netRateIn\":8000}"), "limits.netRateIn", "bridge");
+    refused(RUN(",\"network\":\"host\",\"limits\":{\"netRateOut\":8000}"), "limits.netRateOut", "bridge");
+    refused(RUN(",\"readOnly\":true,\"limits\":{\"disk\":1048576}"), "limits.disk", "readOnly");
+    _cleanup_(container_spec_freep) ContainerSpec *b =
+        parse(RUN(",\"network\":\"bridge\",\"limits\":{\"netRateIn\":8000,\"unlimited\":[\"pids\"]}"));
+    assert_int_equal(b->limits.network.in, 8000);
+    assert_true(b->limits.cgroup.pids == CGROUP_LIMIT_NONE);
+}
+
+/* Ceilings are for those who are not root. */
+static void test_ceilings(void **state) {
+    environment.tenant_limits.cgroup.memory = 64ULL << 20;
+    environment.tenant_limits.storage.bytes = 8ULL << 20;
+    environment.tenant_limits.network.out = 9000;
+    _cleanup_(container_spec_freep) ContainerSpec *t = parse_as(RUN(""), &tenant), *r = parse(RUN(""));
+    assert_true(t->limits.cgroup.memory == 64ULL << 20 && t->limits.storage.bytes == 8ULL << 20);
+    assert_true(t->limits.network.out == NETWORK_RATE_NONE); /* it has no interface */
+    assert_true(r->limits.cgroup.memory == CGROUP_LIMIT_NONE && r->limits.storage.bytes == STORAGE_LIMIT_NONE);
+    _cleanup_(container_spec_freep) ContainerSpec *b =
+        parse_as(RUN(",\"network\":\"bridge\",\"readOnly\":true"), &tenant);
+    assert_true(b->limits.network.out == 9000 && b->limits.storage.bytes == STORAGE_LIMIT_NONE);
+    refused_to_tenant(RUN(",\"limits\":{\"memory\":67108865}"), "limits.memory", "67108864 at most");
+    refused_to_tenant(RUN(",\"limits\":{\"unlimited\":[\"disk\"]}"), "limits.disk", "8388608 at most");
+    _cleanup_(container_spec_freep) ContainerSpec *more = parse(RUN(",\"limits\":{\"memory\":67108865}"));
+    assert_int_equal(more->limits.cgroup.memory, 67108865);
+    environment.tenant_limits = CONTAINER_LIMITS_NONE;
 }
 
 static void test_terminal(void **state) {
@@ -456,6 +571,8 @@ static void test_no_leak(void **state) {
     const Opened two[] = { { "/tmp", O_RDONLY }, { "/tmp", O_RDONLY } };
     refused_with(RUN(",\"rootfs\":0,\"volumes\":[{\"source\":1,\"target\":\"/proc\"}]"), &root, two, 2,
                  "volumes[0].target", "/proc");
+    refused_with(BRIDGED("{\"host\":9,\"container\":1},{\"host\":9,\"container\":1}"), &root, NULL, 0, "ports[1].host",
+                 "9");
     refused_with(RUN(",\"volumes\":[{\"source\":1,\"target\":\"/v\"}],\"limits\":{\"pids\":0}"), &root, two, 2,
                  "limits.pids", "0");
     ContainerSpec *s = NULL;
@@ -470,18 +587,35 @@ static void test_no_leak(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_environment_defaults),
-        cmocka_unit_test(test_environment),  cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_command),      cmocka_unit_test(test_names),
-        cmocka_unit_test(test_hostname),     cmocka_unit_test(test_image),
-        cmocka_unit_test(test_rootfs),       cmocka_unit_test(test_rootfs_path),
-        cmocka_unit_test(test_descriptors),  cmocka_unit_test(test_volumes),
-        cmocka_unit_test(test_targets),      cmocka_unit_test(test_working_directory),
-        cmocka_unit_test(test_user),         cmocka_unit_test(test_network),
-        cmocka_unit_test(test_capabilities), cmocka_unit_test(test_seccomp),
-        cmocka_unit_test(test_ulimits),      cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_terminal),     cmocka_unit_test(test_first_wrong_field),
-        cmocka_unit_test(test_no_leak),      cmocka_unit_test(test_ulimit_of_daemon),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_environment_defaults),
+        cmocka_unit_test(test_environment),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_command),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_hostname),
+        cmocka_unit_test(test_image),
+        cmocka_unit_test(test_rootfs),
+        cmocka_unit_test(test_rootfs_path),
+        cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_volumes),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_working_directory),
+        cmocka_unit_test(test_user),
+        cmocka_unit_test(test_network),
+        cmocka_unit_test(test_ports),
+        cmocka_unit_test(test_ports_refused),
+        cmocka_unit_test(test_ports_addresses),
+        cmocka_unit_test(test_ports_number),
+        cmocka_unit_test(test_ceilings),
+        cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_seccomp),
+        cmocka_unit_test(test_ulimits),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_terminal),
+        cmocka_unit_test(test_first_wrong_field),
+        cmocka_unit_test(test_no_leak),
+        cmocka_unit_test(test_ulimit_of_daemon),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, set_up, NULL);
 }
