@@ -2,8 +2,8 @@
 #pragma once
 
 /*
- * Values of flags that have parts: SRC:DST:ro, PATH:size=N, NAME=SOFT:HARD. Pure functions; reterr is
- * ERROR_INVALID_SPEC with the flag as subject, and its message has the value and the right form.
+ * Values of flags that have parts: SRC:DST:ro, PATH:size=N, NAME=SOFT:HARD. Pure functions, but for the one that looks up
+ * a device; reterr is ERROR_INVALID_SPEC with the flag as subject, and its message has the value and the right form.
  */
 
 #include "kennel/error.h"
@@ -20,11 +20,12 @@ void argument_volume_done(ArgumentVolume *v);
 
 typedef struct ArgumentTmpfs {
     char *path;
-    int64_t size; /* -1: not given */
-    int64_t mode; /* -1: not given */
+    int64_t size, inodes, mode; /* -1: not given */
 } ArgumentTmpfs;
 
-/* "PATH", "PATH:size=64M,mode=1777". PATH is absolute. */
+#define ARGUMENT_TMPFS_INIT ((ArgumentTmpfs){ .size = -1, .inodes = -1, .mode = -1 })
+
+/* "PATH", "PATH:size=64M,inodes=1000,mode=1777". PATH is absolute. */
 int argument_tmpfs(const char *flag, const char *text, ArgumentTmpfs *ret, Error *reterr);
 void argument_tmpfs_done(ArgumentTmpfs *t);
 
@@ -35,3 +36,29 @@ typedef struct ArgumentUlimit {
 
 /* "nofile=1024" (both), "nofile=1024:4096", "core=unlimited". */
 int argument_ulimit(const char *flag, const char *text, ArgumentUlimit *ret, Error *reterr);
+
+typedef struct ArgumentPort {
+    char address[16]; /* empty: all of the host's */
+    int64_t host, container;
+    bool udp;
+} ArgumentPort;
+
+/* "8080:80", "127.0.0.1:8080:80", "53:53/udp". */
+int argument_port(const char *flag, const char *text, ArgumentPort *ret, Error *reterr);
+
+typedef struct ArgumentDevice {
+    char device[24]; /* "8:16" */
+    int64_t rate;
+} ArgumentDevice;
+
+/* "/dev/sda:10M", "8:0:10M": a block device, by path or number, and bytes (BYTES) or operations a second, MIN at least. */
+int argument_device(const char *flag, const char *text, bool bytes, int64_t min, ArgumentDevice *ret, Error *reterr);
+
+#define ARGUMENT_NO_LIMIT INT64_C(-1)
+
+typedef struct ArgumentNetRate {
+    int64_t in, out; /* bits per second; 0: not given; ARGUMENT_NO_LIMIT */
+} ArgumentNetRate;
+
+/* "10M" (both), "in=10M", "in=1G,out=100Mbit", "in=none". */
+int argument_net_rate(const char *flag, const char *text, ArgumentNetRate *ret, Error *reterr);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * kennel kill, stop, wait, pause, unpause, rm: one call for each container named. What is refused for one does not keep
+ * kennel kill, stop, wait, pause, unpause, update, rm: one call for each container named. What is refused for one does not keep
  * the others from their turn; the exit code is then 1. Without a daemon there is no point in going on.
  */
 
 #include "client/connection.h"
+#include "client/limit-flags.h"
+#include "client/parameters.h"
 #include "client/quantity.h"
 #include "client/render-json.h"
 #include "client/report.h"
@@ -59,12 +61,6 @@ static int control_all(const Client *client, const Control *control, const void 
     return code;
 }
 
-static int add_int(json_object *parameters, const char *key, int64_t value, Error *reterr) {
-    return json_object_object_add(parameters, key, json_object_new_int64(value)) == 0
-               ? 0
-               : error_failed(reterr, ENOMEM, "building the call", "out of memory");
-}
-
 /* ---- kill ---- */
 
 typedef struct KillFlags {
@@ -84,7 +80,7 @@ static int add_pid(json_object *parameters, const char *key, const char *flag, c
     if (!text)
         return 0;
     int r = quantity_integer(flag, text, 1, INT32_MAX, &pid, reterr);
-    return r < 0 ? r : add_int(parameters, key, pid, reterr);
+    return r < 0 ? r : parameters_put_int(parameters, key, pid, reterr);
 }
 
 static int prepare_kill(const void *data, json_object *parameters, Error *reterr) {
@@ -134,7 +130,7 @@ static int prepare_stop(const void *data, json_object *parameters, Error *reterr
     if (!flags->time)
         return 0;
     int r = quantity_seconds("-t/--time", flags->time, &usec, reterr);
-    return r < 0 ? r : add_int(parameters, "timeoutUsec", usec, reterr);
+    return r < 0 ? r : parameters_put_int(parameters, "timeoutUsec", usec, reterr);
 }
 
 static int run_stop(const Client *client, const void *flags, const Strings *containers) {
@@ -247,4 +243,43 @@ const Verb verb_rm = {
     .operands_min = 1,
     .operands_max = SIZE_MAX,
     .run = run_remove,
+};
+
+/* ---- update ---- */
+
+typedef struct UpdateFlags {
+    LimitFlags limits;
+} UpdateFlags;
+
+#define LIMIT(member) offsetof(UpdateFlags, limits.member)
+
+static const Option update_options[] = {
+    LIMIT_OPTIONS(LIMIT),
+    OPTIONS_END,
+};
+
+static int prepare_update(const void *data, json_object *parameters, Error *reterr) {
+    const UpdateFlags *flags = data;
+    json_object *limits = NULL;
+    int r = limit_flags_build(&flags->limits, &limits, reterr);
+
+    if (r == 0 && !limits)
+        return error_invalid(reterr, "update", "there is nothing to change; give a limit, such as -m 512M");
+    return r < 0 ? r : parameters_put(parameters, "limits", limits, reterr);
+}
+
+static int run_update(const Client *client, const void *flags, const Strings *containers) {
+    static const Control control = { "Update", prepare_update, NULL };
+    return control_all(client, &control, flags, containers);
+}
+
+const Verb verb_update = {
+    .name = "update",
+    .operands = "CONTAINER...",
+    .summary = "Change limits of running containers",
+    .options = update_options,
+    .options_size = sizeof(UpdateFlags),
+    .operands_min = 1,
+    .operands_max = SIZE_MAX,
+    .run = run_update,
 };

@@ -35,6 +35,7 @@ static void print_exit(json_object *exit) {
 
 static void print_event(json_object *event) {
     _cleanup_free_ char *name = text_escape(json_field_string(event, "name") ?: "-");
+    _cleanup_free_ char *limit = text_escape(json_field_string(event, "limit") ?: "");
     _cleanup_free_ char *message = text_escape(json_field_string(event, "message") ?: "");
     json_object *exit = json_field_object(event, "exit");
     int64_t usec = 0, owner = 0;
@@ -43,10 +44,12 @@ static void print_event(json_object *event) {
     (void) json_field_int(event, "timestampUsec", &usec);
     (void) json_field_int(event, "owner", &owner);
     text_timestamp(usec, when, sizeof(when));
-    (void) printf("%s %-8s %.12s %s owner=%lld", when, json_field_string(event, "kind") ?: "-",
+    (void) printf("%s %-12s %.12s %s owner=%lld", when, json_field_string(event, "kind") ?: "-",
                   json_field_string(event, "container") ?: "-", name ?: "-", (long long) owner);
     if (exit)
         print_exit(exit);
+    if (limit && limit[0])
+        (void) printf(" limit=%s", limit);
     if (message && message[0])
         (void) printf(" %s", message);
     (void) putchar('\n');

@@ -2,6 +2,7 @@
 /* kennel info and version: the daemon and what its host can do. */
 
 #include "client/connection.h"
+#include "client/limit-flags.h"
 #include "client/render-json.h"
 #include "client/render-table.h"
 #include "client/report.h"
@@ -43,6 +44,54 @@ static void print_line(const char *label, json_object *o, const char *key) {
         (void) printf("%-18s %s\n", label, text ?: "-");
 }
 
+static void print_storage(json_object *o) {
+    static const char *const kinds[][2] = {
+        { "projectQuota", "project quota" },
+        { "fileSystem", "a file system for each container" },
+        { "directory", "directory, without a limit" },
+    };
+    const char *storage = json_field_string(o, "storage") ?: "-", *text = storage;
+
+    for (size_t i = 0; i < ELEMENTSOF(kinds); i++)
+        if (strcmp(kinds[i][0], storage) == 0)
+            text = kinds[i][1];
+    _cleanup_free_ char *escaped = text_escape(text);
+    (void) printf("%-18s %s\n", "Storage", escaped ?: "-");
+}
+
+static void add_ceiling(Table *t, const char *name, json_object *value) {
+    char text[64];
+
+    if (strcmp(name, "unlimited") == 0 || !value)
+        return;
+    table_add(t, name);
+    if (json_object_is_type(value, json_type_array)) {
+        table_add(t, json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+        return;
+    }
+    limit_flags_describe(name, value, text, sizeof(text));
+    table_add(t, text);
+}
+
+static int print_ceilings(json_object *limits) {
+    static const char *const headings[] = { "LIMIT OF OTHERS THAN ROOT", "AT MOST", NULL };
+    _cleanup_(table_freep) Table *table = table_new(headings);
+    bool any = false;
+
+    if (!table)
+        return -ENOMEM;
+    if (limits) {
+        json_object_object_foreach(limits, name, value) {
+            add_ceiling(table, name, value);
+            any = any || (value && strcmp(name, "unlimited") != 0);
+        }
+    }
+    if (!any)
+        return 0;
+    (void) putchar('\n');
+    return table_print(table, true, stdout);
+}
+
 static int print_controls(json_object *controls) {
     static const char *const headings[] = { "CONTROL", "STATE", "REASON", NULL };
     _cleanup_(table_freep) Table *table = table_new(headings);
@@ -75,7 +124,9 @@ static int run_info(const Client *client, const void *data, const Strings *opera
     }
     for (size_t i = 0; i < ELEMENTSOF(lines); i++)
         print_line(lines[i].label, reply->parameters, lines[i].key);
-    if (print_controls(json_field_array(reply->parameters, "controls")) == -ENOMEM) {
+    print_storage(reply->parameters);
+    if (print_ceilings(json_field_object(reply->parameters, "tenantLimits")) == -ENOMEM ||
+        print_controls(json_field_array(reply->parameters, "controls")) == -ENOMEM) {
         report("out of memory");
         return EXIT_KENNEL;
     }

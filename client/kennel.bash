@@ -60,7 +60,20 @@ _kennel() {
         return
         ;;
     --network)
-        mapfile -t COMPREPLY < <(compgen -W 'none host' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'none bridge host' -- "$current")
+        return
+        ;;
+    --sort)
+        mapfile -t COMPREPLY < <(compgen -W 'name cpu memory pids net io disk throttled psi' -- "$current")
+        return
+        ;;
+    --device-read-bps | --device-write-bps | --device-read-iops | --device-write-iops)
+        mapfile -t COMPREPLY < <(compgen -f -- "$current")
+        return
+        ;;
+    -m | --memory | --memory-swap | --memory-high | --cpus | --cpu-weight | --cpuset-cpus | --pids-limit | --io-weight | \
+        --disk | --disk-inodes | --net-rate)
+        mapfile -t COMPREPLY < <(compgen -W 'none' -- "$current")
         return
         ;;
     --cap-add | --cap-drop)

@@ -15,13 +15,13 @@
 #include <string.h>
 
 static const Verb *const verbs[] = {
-    &verb_run,   &verb_exec,   &verb_ps,   &verb_logs,   &verb_inspect, &verb_top,
-    &verb_stats, &verb_kill,   &verb_stop, &verb_wait,   &verb_pause,   &verb_unpause,
-    &verb_rm,    &verb_events, &verb_info, &verb_verify, &verb_version,
+    &verb_run,    &verb_exec, &verb_ps,     &verb_logs, &verb_inspect, &verb_top,
+    &verb_stats,  &verb_kill, &verb_stop,   &verb_wait, &verb_pause,   &verb_unpause,
+    &verb_update, &verb_rm,   &verb_events, &verb_info, &verb_verify,  &verb_version,
 };
 
 /* Verbs of later versions: refused by name, so that nobody thinks of a typing error. */
-static const char *const later_verbs[] = { "update", "rogues" };
+static const char *const later_verbs[] = { "rogues" };
 
 typedef struct GlobalFlags {
     const char *socket;

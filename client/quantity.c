@@ -97,20 +97,69 @@ static int suffix_power(const char *suffix) {
     return *rest ? -EINVAL : power;
 }
 
-int quantity_bytes(const char *flag, const char *text, int64_t *ret, Error *reterr) {
-    static const char expected[] = "a number of bytes, such as 67108864, 65536k, 64M or 1g, is expected";
+static const char expected_bytes[] = "a number of bytes, such as 67108864, 65536k, 64M or 1g, is expected";
+
+static int parse_bytes(const char *flag, const char *text, int64_t *ret, Error *reterr) {
     const char *at = text;
     int64_t value;
     int r = take_digits(&at, &value);
 
     if (r == -ERANGE)
-        return refuse(reterr, r, flag, text, expected);
+        return refuse(reterr, r, flag, text, expected_bytes);
     int power = r < 0 ? r : suffix_power(at);
     if (power < 0)
-        return error_invalid(reterr, flag, "\"%s\" is not a size; %s", text, expected);
+        return error_invalid(reterr, flag, "\"%s\" is not a size; %s", text, expected_bytes);
     for (; power > 0; power--)
         if (__builtin_mul_overflow(value, 1024, &value))
-            return refuse(reterr, -ERANGE, flag, text, expected);
+            return refuse(reterr, -ERANGE, flag, text, expected_bytes);
+    *ret = value;
+    return 0;
+}
+
+int quantity_bytes(const char *flag, const char *text, int64_t min, int64_t *ret, Error *reterr) {
+    int64_t value;
+    int r = parse_bytes(flag, text, &value, reterr);
+
+    if (r < 0)
+        return r;
+    if (value < min)
+        return error_invalid(reterr, flag, "\"%s\" is too little; %lld bytes or more are expected, such as 64M", text,
+                             (long long) min);
+    *ret = value;
+    return 0;
+}
+
+/* The factor that the suffix of a bit rate stands for ("", "k", "Mbit"), or -EINVAL. */
+static int64_t bit_factor(const char *suffix) {
+    static const struct {
+        char letter;
+        int64_t factor;
+    } units[] = { { 'k', 1000 }, { 'm', 1000000 }, { 'g', 1000000000 } };
+    int64_t factor = 1;
+
+    for (size_t i = 0; i < ELEMENTSOF(units) && factor == 1; i++)
+        if ((*suffix | 0x20) == units[i].letter)
+            factor = units[i].factor;
+    if (factor > 1)
+        suffix++;
+    return *suffix == 0 || strcasecmp(suffix, "bit") == 0 ? factor : -EINVAL;
+}
+
+int quantity_bits(const char *flag, const char *text, int64_t min, int64_t *ret, Error *reterr) {
+    static const char expected[] = "bits per second, such as 8000, 500k, 10M or 1Gbit (powers of 1000), are expected";
+    const char *at = text;
+    int64_t value, factor = 0;
+    int r = take_digits(&at, &value);
+
+    if (r == 0)
+        factor = bit_factor(at);
+    if (r == -EINVAL || factor < 0)
+        return error_invalid(reterr, flag, "\"%s\" is not a rate; %s", text, expected);
+    if (r < 0 || __builtin_mul_overflow(value, factor, &value))
+        return refuse(reterr, -ERANGE, flag, text, expected);
+    if (value < min)
+        return error_invalid(reterr, flag, "\"%s\" is too little; %lld bits per second or more are expected", text,
+                             (long long) min);
     *ret = value;
     return 0;
 }
@@ -120,15 +169,16 @@ static int whole_millionths(const char *text, int64_t *ret) {
     return r < 0 ? r : *text ? -EINVAL : 0;
 }
 
-int quantity_cpus(const char *flag, const char *text, int64_t *ret_usec, Error *reterr) {
+int quantity_cpus(const char *flag, const char *text, int64_t min_usec, int64_t *ret_usec, Error *reterr) {
     int64_t value;
     int r = whole_millionths(text, &value);
 
-    if (r == 0 && value == 0)
-        return error_invalid(reterr, flag, "\"%s\" is no CPU at all; 0.01 is the least", text);
     if (r < 0)
         return refuse(reterr, r, flag, text,
                       r == -ERANGE ? "a number of CPUs is expected" : "a number of CPUs, such as 2 or 0.5");
+    if (value < min_usec)
+        return error_invalid(reterr, flag, "\"%s\" is too little; %g or more is expected", text,
+                             (double) min_usec / USEC_PER_SEC);
     *ret_usec = value;
     return 0;
 }

@@ -12,11 +12,14 @@
 /* An integer, decimal, MIN to MAX. */
 int quantity_integer(const char *flag, const char *text, int64_t min, int64_t max, int64_t *ret, Error *reterr);
 
-/* "64M": bytes, with k, m, g, t for powers of 1024, in either case, also as kb, KiB and so on; b is bytes. */
-int quantity_bytes(const char *flag, const char *text, int64_t *ret, Error *reterr);
+/* "64M": bytes, MIN at least, with k, m, g, t for powers of 1024, in either case, also as kb, KiB and so on; b is bytes. */
+int quantity_bytes(const char *flag, const char *text, int64_t min, int64_t *ret, Error *reterr);
 
-/* "0.5": CPUs; gives µs of CPU time in a second. Up to six digits behind the point. */
-int quantity_cpus(const char *flag, const char *text, int64_t *ret_usec, Error *reterr);
+/* "10M", "10Mbit": bits per second, MIN at least, with k, m, g for powers of 1000, in either case. */
+int quantity_bits(const char *flag, const char *text, int64_t min, int64_t *ret, Error *reterr);
+
+/* "0.5": CPUs; gives µs of CPU time in a second, MIN_USEC at least. Up to six digits behind the point. */
+int quantity_cpus(const char *flag, const char *text, int64_t min_usec, int64_t *ret_usec, Error *reterr);
 
 /* "2.5": seconds; gives µs. */
 int quantity_seconds(const char *flag, const char *text, int64_t *ret_usec, Error *reterr);

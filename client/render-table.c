@@ -13,6 +13,7 @@ struct Table {
     size_t columns;
     char **cells;
     size_t n;
+    size_t *shared_widths;
     bool out_of_memory;
 };
 
@@ -75,6 +76,10 @@ void table_add_field(Table *t, json_object *o, const char *key) {
         table_add(t, json_field_string(o, key) ?: "-");
 }
 
+void table_share_widths(Table *t, size_t *widths) {
+    t->shared_widths = widths;
+}
+
 static size_t column_width(const Table *t, size_t column, bool with_headings) {
     size_t width = with_headings ? text_width(t->headings[column]) : 0;
 
@@ -82,6 +87,10 @@ static size_t column_width(const Table *t, size_t column, bool with_headings) {
         size_t w = text_width(t->cells[i]);
         width = w > width ? w : width;
     }
+    if (t->shared_widths && width < t->shared_widths[column])
+        width = t->shared_widths[column];
+    if (t->shared_widths)
+        t->shared_widths[column] = width;
     return width;
 }
 

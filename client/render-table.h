@@ -25,5 +25,11 @@ _printf_(2, 3) void table_addf(Table *t, const char *format, ...);
 /* An integer or string of a reply, "-" if it is not there. */
 void table_add_field(Table *t, json_object *o, const char *key);
 
+/*
+ * Columns are at least as wide as WIDTHS says, which learns how wide they are: tables that share it, one after the other,
+ * stay in line. It has one number for each column, 0 at first, and outlives the table.
+ */
+void table_share_widths(Table *t, size_t *widths);
+
 /* Writes the headings if WITH_HEADINGS, and the rows. 0, -ENOMEM or -EIO. */
 int table_print(const Table *t, bool with_headings, FILE *out);

@@ -22,7 +22,7 @@ void report(const char *format, ...) {
     (void) fprintf(stderr, "kennel: %s\n", escaped ?: "out of memory");
 }
 
-/* A field matches if it is equal, or if what follows is an index or a field within. */
+/* A field matches if it is equal, or if what follows is an index or a field within. "[]" is any index. */
 static const struct {
     const char *field, *flag;
 } field_flags[] = {
@@ -44,9 +44,24 @@ static const struct {
     { "capDrop", "--cap-drop" },
     { "seccompProfile", "--security-opt" },
     { "ulimits", "--ulimit" },
+    { "ports", "-p/--publish" },
     { "limits.memory", "-m/--memory" },
+    { "limits.memorySwap", "--memory-swap" },
+    { "limits.memoryHigh", "--memory-high" },
     { "limits.cpuQuotaPerSecUsec", "--cpus" },
+    { "limits.cpuWeight", "--cpu-weight" },
+    { "limits.cpusetCpus", "--cpuset-cpus" },
     { "limits.pids", "--pids-limit" },
+    { "limits.ioWeight", "--io-weight" },
+    { "limits.ioDevices[].readBps", "--device-read-bps" },
+    { "limits.ioDevices[].writeBps", "--device-write-bps" },
+    { "limits.ioDevices[].readIops", "--device-read-iops" },
+    { "limits.ioDevices[].writeIops", "--device-write-iops" },
+    { "limits.ioDevices", "--device-read-bps and its like" },
+    { "limits.disk", "--disk" },
+    { "limits.inodes", "--disk-inodes" },
+    { "limits.netRateIn", "--net-rate" },
+    { "limits.netRateOut", "--net-rate" },
     { "init", "--init" },
     { "terminal", "-t/--tty" },
     { "remove", "--rm" },
@@ -59,11 +74,22 @@ static const struct {
     { "tail", "-n/--tail" },
 };
 
+/* What stands behind PATTERN in FIELD, NULL if it does not begin with it. */
+static const char *match_field(const char *field, const char *pattern) {
+    for (; *pattern; pattern++) {
+        if (*pattern == ']')
+            while (*field >= '0' && *field <= '9')
+                field++;
+        if (*field++ != *pattern)
+            return NULL;
+    }
+    return field;
+}
+
 const char *report_flag_of_field(const char *field) {
     for (size_t i = 0; i < ELEMENTSOF(field_flags); i++) {
-        size_t length = strlen(field_flags[i].field);
-        if (strncmp(field, field_flags[i].field, length) == 0 &&
-            (field[length] == 0 || field[length] == '[' || field[length] == '.'))
+        const char *rest = match_field(field, field_flags[i].field);
+        if (rest && (*rest == 0 || *rest == '[' || *rest == '.'))
             return field_flags[i].flag;
     }
     return NULL;

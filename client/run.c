@@ -8,9 +8,8 @@
 #include "client/terminal.h"
 #include "client/verb.h"
 
-#define AT(member) offsetof(RunFlags, member)
-#define LATER(name)                                                                                                    \
-    { 0, name, OPTION_LATER, 0, NULL, NULL }
+#define AT(member)    offsetof(RunFlags, member)
+#define LIMIT(member) offsetof(RunFlags, limits.member)
 
 static const Option options[] = {
     { 'd', "detach", OPTION_SWITCH, AT(detach), NULL, "run in the background, print the id" },
@@ -20,34 +19,22 @@ static const Option options[] = {
     { 0, "name", OPTION_STRING, AT(name), "NAME", "its name (the beginning of its id)" },
     { 0, "rootfs", OPTION_STRING, AT(rootfs), "DIR", "root file system; never written (image host)" },
     { 0, "read-only", OPTION_SWITCH, AT(read_only), NULL, "no writable layer over the root file system" },
-    { 0, "tmpfs", OPTION_LIST, AT(tmpfs), "PATH[:size=N]", "an empty file system in memory" },
+    { 0, "tmpfs", OPTION_LIST, AT(tmpfs), "PATH[:OPTIONS]", "a file system in memory: size=N,inodes=N,mode=M" },
     { 'v', "volume", OPTION_LIST, AT(volumes), "SRC:DST[:ro]", "mount a directory or file of the host" },
     { 'w', "workdir", OPTION_STRING, AT(process.working_directory), "DIR", "working directory (/)" },
     { 'u', "user", OPTION_STRING, AT(process.user), "UID[:GID]", "user, number or name in the image (root)" },
     { 'e', "env", OPTION_LIST, AT(process.env), "KEY[=VALUE]", "environment; without =VALUE, from here" },
     { 0, "env-file", OPTION_LIST, AT(process.env_files), "FILE", "environment, one entry a line" },
     { 0, "hostname", OPTION_STRING, AT(hostname), "NAME", "host name (the container's name)" },
-    { 0, "network", OPTION_STRING, AT(network), "none|host", "network (none); host is for root alone" },
-    { 'm', "memory", OPTION_STRING, AT(memory), "BYTES", "limit of memory: 64M, 1g" },
-    { 0, "cpus", OPTION_STRING, AT(cpus), "N", "limit of CPU time: 0.5, 2" },
-    { 0, "pids-limit", OPTION_STRING, AT(pids), "N", "limit of processes and threads (1024)" },
+    { 0, "network", OPTION_STRING, AT(network), "none|bridge|host", "network (none); host is for root alone" },
+    { 'p', "publish", OPTION_LIST, AT(ports), "[IP:]HOST:CONT", "forward a port of the host's; append /udp for UDP" },
+    LIMIT_OPTIONS(LIMIT),
     { 0, "ulimit", OPTION_LIST, AT(ulimits), "NAME=SOFT[:HARD]", "resource limit: nofile=1024:4096" },
     { 0, "cap-add", OPTION_LIST, AT(cap_add), "CAP", "add a capability, or \"system\" (none)" },
     { 0, "cap-drop", OPTION_LIST, AT(cap_drop), "CAP", "drop one of those added" },
     { 0, "security-opt", OPTION_LIST, AT(security), "seccomp=FILE", "seccomp profile, or seccomp=unconfined" },
     { 0, "init", OPTION_SWITCH, AT(init), NULL, "run a small reaper as pid 1" },
-    { 'p', "publish", OPTION_LATER, 0, NULL, NULL },
-    LATER("memory-swap"),
-    LATER("cpu-weight"),
-    LATER("cpuset-cpus"),
-    LATER("io-weight"),
-    LATER("device-read-bps"),
-    LATER("device-write-bps"),
-    LATER("device-read-iops"),
-    LATER("device-write-iops"),
-    LATER("disk"),
-    LATER("net-rate"),
-    LATER("exec-policy"),
+    { 0, "exec-policy", OPTION_LATER, 0, NULL, NULL },
     OPTIONS_END,
 };
 

@@ -5,7 +5,7 @@
 
 #include "client/argument.h"
 #include "client/environment.h"
-#include "client/quantity.h"
+#include "client/parameters.h"
 #include "client/text.h"
 #include "proto/json.h"
 
@@ -20,79 +20,12 @@ void spec_done(Spec *s) {
     json_object_putp(&s->parameters);
 }
 
-static int out_of_memory(Error *reterr) {
-    return error_failed(reterr, ENOMEM, "building the call", "out of memory");
-}
-
-/* Puts VALUE, consumed, into OBJECT. */
-static int put(json_object *object, const char *key, json_object *value, Error *reterr) {
-    if (value && json_object_object_add(object, key, value) == 0)
-        return 0;
-    json_object_put(value);
-    return out_of_memory(reterr);
-}
-
-static int append(json_object *array, json_object *value, Error *reterr) {
-    if (value && json_object_array_add(array, value) == 0)
-        return 0;
-    json_object_put(value);
-    return out_of_memory(reterr);
-}
-
-static int put_int(json_object *object, const char *key, int64_t value, Error *reterr) {
-    return put(object, key, json_object_new_int64(value), reterr);
-}
-
-/* JSON is UTF-8; bytes that are none cannot be sent. */
-static int check_utf8(const char *flag, const char *value, Error *reterr) {
-    return text_is_utf8(value, strlen(value)) ? 0 : error_invalid(reterr, flag, "\"%s\" is not UTF-8", value);
-}
-
-static int put_string(json_object *object, const char *key, const char *flag, const char *value, Error *reterr) {
-    if (!value)
-        return 0;
-    int r = check_utf8(flag, value, reterr);
-    return r < 0 ? r : put(object, key, json_object_new_string(value), reterr);
-}
-
-static int put_true(json_object *object, const char *key, bool value, Error *reterr) {
-    return value ? put(object, key, json_object_new_boolean(true), reterr) : 0;
-}
-
-/* A new array in the field KEY; borrowed. */
-static json_object *put_array(json_object *object, const char *key, Error *reterr) {
-    json_object *array = json_object_new_array();
-    return put(object, key, array, reterr) < 0 ? NULL : array;
-}
-
-/* A new object at the end of ARRAY; borrowed. */
-static json_object *append_object(json_object *array, Error *reterr) {
-    json_object *object = json_object_new_object();
-    return append(array, object, reterr) < 0 ? NULL : object;
-}
-
-static int put_strings(json_object *object, const char *key, const char *flag, const Strings *strings, Error *reterr) {
-    if (strings->n == 0)
-        return 0;
-    json_object *array = put_array(object, key, reterr);
-    if (!array)
-        return -ENOMEM;
-    for (size_t i = 0; i < strings->n; i++) {
-        int r = check_utf8(flag, strings->items[i], reterr);
-        if (r == 0)
-            r = append(array, json_object_new_string(strings->items[i]), reterr);
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
 int spec_add_fd(Spec *s, json_object *where, const char *key, int consume_fd, const char *flag, Error *reterr) {
     _cleanup_fd_ int fd = consume_fd;
 
     if (s->n_fds == ELEMENTSOF(s->fds))
         return error_invalid(reterr, flag, "more than %u files and directories cannot be passed", KENNEL_FDS_MAX);
-    int r = put_int(where, key, (int64_t) s->n_fds, reterr);
+    int r = parameters_put_int(where, key, (int64_t) s->n_fds, reterr);
     if (r < 0)
         return r;
     s->fds[s->n_fds++] = TAKE_FD(fd);
@@ -101,11 +34,11 @@ int spec_add_fd(Spec *s, json_object *where, const char *key, int consume_fd, co
 
 int spec_add_terminal(Spec *s, unsigned rows, unsigned columns, Error *reterr) {
     json_object *terminal = json_object_new_object();
-    int r = put(s->parameters, "terminal", terminal, reterr);
+    int r = parameters_put(s->parameters, "terminal", terminal, reterr);
 
     if (r == 0)
-        r = put_int(terminal, "rows", rows, reterr);
-    return r < 0 ? r : put_int(terminal, "columns", columns, reterr);
+        r = parameters_put_int(terminal, "rows", rows, reterr);
+    return r < 0 ? r : parameters_put_int(terminal, "columns", columns, reterr);
 }
 
 static int add_environment(json_object *parameters, const ProcessFlags *flags, Error *reterr) {
@@ -121,16 +54,16 @@ static int add_environment(json_object *parameters, const ProcessFlags *flags, E
         return r;
 
     Strings entries = { (const char **) e.entries, e.n };
-    return put_strings(parameters, "env", "-e/--env", &entries, reterr);
+    return parameters_put_strings(parameters, "env", "-e/--env", &entries, reterr);
 }
 
 static int add_process(json_object *p, const ProcessFlags *flags, const Strings *command, Error *reterr) {
-    int r = put_strings(p, "command", "COMMAND", command, reterr);
+    int r = parameters_put_strings(p, "command", "COMMAND", command, reterr);
 
     if (r == 0)
-        r = put_string(p, "user", "-u/--user", flags->user, reterr);
+        r = parameters_put_string(p, "user", "-u/--user", flags->user, reterr);
     if (r == 0)
-        r = put_string(p, "workingDirectory", "-w/--workdir", flags->working_directory, reterr);
+        r = parameters_put_string(p, "workingDirectory", "-w/--workdir", flags->working_directory, reterr);
     return r < 0 ? r : add_environment(p, flags, reterr);
 }
 
@@ -168,29 +101,31 @@ static int add_volume(Spec *s, json_object *array, const char *text, Error *rete
         r = open_source(v.source, v.read_only, &fd, reterr);
     if (r < 0)
         return r;
-    json_object *object = append_object(array, reterr);
+    json_object *object = parameters_append_object(array, reterr);
     if (!object)
         return -ENOMEM;
     r = spec_add_fd(s, object, "source", TAKE_FD(fd), flag, reterr);
     if (r == 0)
-        r = put_string(object, "target", flag, v.target, reterr);
-    return r < 0 ? r : put_true(object, "readOnly", v.read_only, reterr);
+        r = parameters_put_string(object, "target", flag, v.target, reterr);
+    return r < 0 ? r : parameters_put_true(object, "readOnly", v.read_only, reterr);
 }
 
 static int add_tmpfs(Spec *s, json_object *array, const char *text, Error *reterr) {
-    _cleanup_(argument_tmpfs_done) ArgumentTmpfs t = { .size = -1, .mode = -1 };
+    _cleanup_(argument_tmpfs_done) ArgumentTmpfs t = ARGUMENT_TMPFS_INIT;
     int r = argument_tmpfs("--tmpfs", text, &t, reterr);
 
     if (r < 0)
         return r;
-    json_object *object = append_object(array, reterr);
+    json_object *object = parameters_append_object(array, reterr);
     if (!object)
         return -ENOMEM;
-    r = put_string(object, "path", "--tmpfs", t.path, reterr);
+    r = parameters_put_string(object, "path", "--tmpfs", t.path, reterr);
     if (r == 0 && t.size >= 0)
-        r = put_int(object, "size", t.size, reterr);
+        r = parameters_put_int(object, "size", t.size, reterr);
+    if (r == 0 && t.inodes >= 0)
+        r = parameters_put_int(object, "inodes", t.inodes, reterr);
     if (r == 0 && t.mode >= 0)
-        r = put_int(object, "mode", t.mode, reterr);
+        r = parameters_put_int(object, "mode", t.mode, reterr);
     return r;
 }
 
@@ -200,20 +135,20 @@ static int add_ulimit(Spec *s, json_object *array, const char *text, Error *rete
 
     if (r < 0)
         return r;
-    json_object *object = append_object(array, reterr);
+    json_object *object = parameters_append_object(array, reterr);
     if (!object)
         return -ENOMEM;
-    r = put_string(object, "name", "--ulimit", u.name, reterr);
+    r = parameters_put_string(object, "name", "--ulimit", u.name, reterr);
     if (r == 0)
-        r = put_int(object, "soft", u.soft, reterr);
-    return r < 0 ? r : put_int(object, "hard", u.hard, reterr);
+        r = parameters_put_int(object, "soft", u.soft, reterr);
+    return r < 0 ? r : parameters_put_int(object, "hard", u.hard, reterr);
 }
 
 static int add_each(Spec *s, const char *key, const Strings *values,
                     int (*add)(Spec *s, json_object *array, const char *text, Error *reterr), Error *reterr) {
     if (values->n == 0)
         return 0;
-    json_object *array = put_array(s->parameters, key, reterr);
+    json_object *array = parameters_put_array(s->parameters, key, reterr);
     if (!array)
         return -ENOMEM;
     for (size_t i = 0; i < values->n; i++) {
@@ -236,11 +171,33 @@ static int add_rootfs(Spec *s, const char *path, Error *reterr) {
 }
 
 static int add_network(Spec *s, const char *network, Error *reterr) {
-    if (network && strcmp(network, "bridge") == 0)
-        return error_invalid(reterr, "--network", "bridge is not available in this version");
-    if (network && strcmp(network, "none") != 0 && strcmp(network, "host") != 0)
-        return error_invalid(reterr, "--network", "\"%s\" is no network; none or host is expected", network);
-    return put_string(s->parameters, "network", "--network", network, reterr);
+    static const char *const known[] = { "none", "bridge", "host" };
+    bool found = !network;
+
+    for (size_t i = 0; i < ELEMENTSOF(known); i++)
+        found = found || strcmp(network, known[i]) == 0;
+    if (!found)
+        return error_invalid(reterr, "--network", "\"%s\" is no network; none, bridge or host is expected", network);
+    return parameters_put_string(s->parameters, "network", "--network", network, reterr);
+}
+
+static int add_port(Spec *s, json_object *array, const char *text, Error *reterr) {
+    static const char flag[] = "-p/--publish";
+    ArgumentPort p;
+    int r = argument_port(flag, text, &p, reterr);
+
+    if (r < 0)
+        return r;
+    json_object *object = parameters_append_object(array, reterr);
+    if (!object)
+        return -ENOMEM;
+    if (p.address[0])
+        r = parameters_put_string(object, "hostAddress", flag, p.address, reterr);
+    if (r == 0)
+        r = parameters_put_int(object, "host", p.host, reterr);
+    if (r == 0)
+        r = parameters_put_int(object, "container", p.container, reterr);
+    return r < 0 ? r : parameters_put_string(object, "protocol", flag, p.udp ? "udp" : "tcp", reterr);
 }
 
 /* Reads a profile whole; what it says is the daemon's to judge. */
@@ -252,7 +209,7 @@ static int read_profile(const char *path, char **ret, Error *reterr) {
     if (!file)
         return error_invalid(reterr, flag, "cannot open the seccomp profile %s: %s", path, strerror(errno));
     if (!text)
-        return out_of_memory(reterr);
+        return parameters_out_of_memory(reterr);
     size_t n = fread(text, 1, KENNEL_PROFILE_MAX + 1, file);
     if (ferror(file))
         return error_invalid(reterr, flag, "cannot read the seccomp profile %s: %s", path, strerror(errno));
@@ -280,53 +237,37 @@ static int add_security(Spec *s, const char *option, Error *reterr) {
         if (r < 0)
             return r;
     }
-    return put_string(s->parameters, "seccompProfile", flag, profile ?: value, reterr);
+    return parameters_put_string(s->parameters, "seccompProfile", flag, profile ?: value, reterr);
 }
 
-static int add_limits(Spec *s, const RunFlags *flags, Error *reterr) {
-    int64_t value;
-    int r;
+static int add_limits(Spec *s, const LimitFlags *flags, Error *reterr) {
+    json_object *limits = NULL;
+    int r = limit_flags_build(flags, &limits, reterr);
 
-    if (!flags->memory && !flags->cpus && !flags->pids)
-        return 0;
-    json_object *limits = json_object_new_object();
-    r = put(s->parameters, "limits", limits, reterr);
-    if (r == 0 && flags->memory) {
-        r = quantity_bytes("-m/--memory", flags->memory, &value, reterr);
-        r = r < 0 ? r : put_int(limits, "memory", value, reterr);
-    }
-    if (r == 0 && flags->cpus) {
-        r = quantity_cpus("--cpus", flags->cpus, &value, reterr);
-        r = r < 0 ? r : put_int(limits, "cpuQuotaPerSecUsec", value, reterr);
-    }
-    if (r == 0 && flags->pids) {
-        r = quantity_integer("--pids-limit", flags->pids, 1, INT64_MAX, &value, reterr);
-        r = r < 0 ? r : put_int(limits, "pids", value, reterr);
-    }
-    return r;
+    return r < 0 || !limits ? r : parameters_put(s->parameters, "limits", limits, reterr);
 }
 
 /* Everything that is one string or one switch of Run's. */
 static int add_plain(Spec *s, const RunFlags *f, Error *reterr) {
     json_object *p = s->parameters;
-    int r = put_string(p, "name", "--name", f->name, reterr);
+    int r = parameters_put_string(p, "name", "--name", f->name, reterr);
 
     if (r == 0)
-        r = put_string(p, "hostname", "--hostname", f->hostname, reterr);
+        r = parameters_put_string(p, "hostname", "--hostname", f->hostname, reterr);
     if (r == 0)
-        r = put_true(p, "readOnly", f->read_only, reterr);
+        r = parameters_put_true(p, "readOnly", f->read_only, reterr);
     if (r == 0)
-        r = put_true(p, "init", f->init, reterr);
+        r = parameters_put_true(p, "init", f->init, reterr);
     if (r == 0)
-        r = put_true(p, "remove", f->remove, reterr);
+        r = parameters_put_true(p, "remove", f->remove, reterr);
     if (r == 0)
-        r = put_strings(p, "capAdd", "--cap-add", &f->cap_add, reterr);
-    return r < 0 ? r : put_strings(p, "capDrop", "--cap-drop", &f->cap_drop, reterr);
+        r = parameters_put_strings(p, "capAdd", "--cap-add", &f->cap_add, reterr);
+    return r < 0 ? r : parameters_put_strings(p, "capDrop", "--cap-drop", &f->cap_drop, reterr);
 }
 
 int spec_run(const RunFlags *flags, const Strings *command, Spec *ret, Error *reterr) {
     _cleanup_(spec_done) Spec s = { .parameters = json_object_new_object() };
-    int r = s.parameters ? 0 : out_of_memory(reterr);
+    int r = s.parameters ? 0 : parameters_out_of_memory(reterr);
 
     if (r == 0)
         r = add_process(s.parameters, &flags->process, command, reterr);
@@ -335,13 +276,15 @@ int spec_run(const RunFlags *flags, const Strings *command, Spec *ret, Error *re
     if (r == 0)
         r = add_network(&s, flags->network, reterr);
     if (r == 0)
-        r = add_limits(&s, flags, reterr);
+        r = add_limits(&s, &flags->limits, reterr);
     for (size_t i = 0; i < flags->security.n && r == 0; i++)
         r = add_security(&s, flags->security.items[i], reterr);
     if (r == 0)
         r = add_each(&s, "ulimits", &flags->ulimits, add_ulimit, reterr);
     if (r == 0)
         r = add_each(&s, "tmpfs", &flags->tmpfs, add_tmpfs, reterr);
+    if (r == 0)
+        r = add_each(&s, "ports", &flags->ports, add_port, reterr);
     if (r == 0)
         r = add_rootfs(&s, flags->rootfs, reterr);
     if (r == 0)
@@ -355,10 +298,10 @@ int spec_run(const RunFlags *flags, const Strings *command, Spec *ret, Error *re
 
 int spec_exec(const ProcessFlags *flags, const char *container, const Strings *command, Spec *ret, Error *reterr) {
     _cleanup_(spec_done) Spec s = { .parameters = json_object_new_object() };
-    int r = s.parameters ? 0 : out_of_memory(reterr);
+    int r = s.parameters ? 0 : parameters_out_of_memory(reterr);
 
     if (r == 0)
-        r = put_string(s.parameters, "container", "CONTAINER", container, reterr);
+        r = parameters_put_string(s.parameters, "container", "CONTAINER", container, reterr);
     if (r == 0)
         r = add_process(s.parameters, flags, command, reterr);
     if (r < 0)

@@ -8,7 +8,7 @@
  * Each descriptor stands in exactly one field, as the protocol demands: what is named twice is opened twice.
  */
 
-#include "client/options.h"
+#include "client/limit-flags.h"
 #include "kennel/limits.h"
 
 #include <json-c/json.h>
@@ -23,8 +23,9 @@ typedef struct ProcessFlags {
 typedef struct RunFlags {
     ProcessFlags process;
     bool detach, remove, read_only, init;
-    const char *name, *rootfs, *hostname, *network, *memory, *cpus, *pids;
-    Strings volumes, tmpfs, cap_add, cap_drop, security, ulimits;
+    const char *name, *rootfs, *hostname, *network;
+    Strings volumes, tmpfs, ports, cap_add, cap_drop, security, ulimits;
+    LimitFlags limits;
 } RunFlags;
 
 typedef struct Spec {

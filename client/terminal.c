@@ -26,17 +26,31 @@ void terminal_pass_size(int master_fd) {
     (void) ioctl(master_fd, TIOCSWINSZ, &size);
 }
 
-int terminal_mode_raw(TerminalMode *mode, int fd) {
-    struct termios raw;
+static int set_mode(TerminalMode *mode, int fd, void (*change)(struct termios *t)) {
+    struct termios changed;
 
     if (mode->fd < 0 && tcgetattr(fd, &mode->saved) < 0)
         return -errno;
-    raw = mode->saved;
-    cfmakeraw(&raw);
-    if (tcsetattr(fd, TCSADRAIN, &raw) < 0)
+    changed = mode->saved;
+    change(&changed);
+    if (tcsetattr(fd, TCSADRAIN, &changed) < 0)
         return -errno;
     mode->fd = fd;
     return 0;
+}
+
+int terminal_mode_raw(TerminalMode *mode, int fd) {
+    return set_mode(mode, fd, cfmakeraw);
+}
+
+static void make_keys(struct termios *t) {
+    t->c_lflag &= ~(tcflag_t) (ICANON | ECHO);
+    t->c_cc[VMIN] = 1;
+    t->c_cc[VTIME] = 0;
+}
+
+int terminal_mode_keys(TerminalMode *mode, int fd) {
+    return set_mode(mode, fd, make_keys);
 }
 
 void terminal_mode_restore(TerminalMode *mode) {

@@ -22,6 +22,8 @@ typedef struct TerminalMode {
 
 /* Makes FD raw, again if need be; negative errno if it cannot be. */
 int terminal_mode_raw(TerminalMode *mode, int fd);
+/* Gives the keys of FD one by one and without echo, again if need be; those that make signals still do. */
+int terminal_mode_keys(TerminalMode *mode, int fd);
 /* Back to what it was; may be called any number of times. */
 void terminal_mode_restore(TerminalMode *mode);
 

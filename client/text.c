@@ -61,20 +61,26 @@ size_t text_width(const char *s) {
     return width;
 }
 
+size_t text_fitting(const char *s, size_t width) {
+    const char *end = s;
+
+    for (size_t seen = 0; *end; end++) {
+        bool starts = ((unsigned char) *end & 0xC0) != 0x80;
+        if (starts && seen == width)
+            break;
+        seen += starts;
+    }
+    return (size_t) (end - s);
+}
+
 void text_shorten(char *s, size_t width) {
     static const char ellipsis[] = "...";
     size_t keep = width > 3 ? width - 3 : 0;
 
     if (text_width(s) <= width)
         return;
-    char *end = s;
-    for (size_t seen = 0; *end; end++) {
-        bool starts = ((unsigned char) *end & 0xC0) != 0x80;
-        if (starts && seen == keep)
-            break;
-        seen += starts;
-    }
     /* what is cut off is at least as wide as the ellipsis, so this fits */
+    char *end = s + text_fitting(s, keep);
     memcpy(end, ellipsis, width < 3 ? width : 3);
     end[width < 3 ? width : 3] = 0;
 }

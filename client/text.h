@@ -24,6 +24,9 @@ size_t text_width(const char *s);
 /* Cuts S in place to at most WIDTH columns, the last of them an ellipsis if something went. */
 void text_shorten(char *s, size_t width);
 
+/* How many bytes of S fill at most WIDTH columns. */
+size_t text_fitting(const char *s, size_t width);
+
 /* "12.3MiB" */
 void text_bytes(int64_t bytes, char *ret, size_t size);
 

@@ -13,7 +13,7 @@ static void bytes_are(const char *text, int64_t expected) {
     Error error = ERROR_INIT;
     int64_t value = -1;
 
-    if (quantity_bytes("-m/--memory", text, &value, &error) != 0)
+    if (quantity_bytes("-m/--memory", text, 0, &value, &error) != 0)
         fail_msg("%s: %s", text, error.message);
     assert_int_equal(value, expected);
 }
@@ -60,7 +60,7 @@ static void test_bytes_refused(void **state) {
     for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
         Error error = ERROR_INIT;
         int64_t value = -7;
-        if (quantity_bytes("-m/--memory", wrong[i], &value, &error) != -EINVAL)
+        if (quantity_bytes("-m/--memory", wrong[i], 0, &value, &error) != -EINVAL)
             fail_msg("\"%s\" was taken for %lld", wrong[i], (long long) value);
         assert_int_equal(value, -7);
         assert_int_equal(error.kind, ERROR_INVALID_SPEC);
@@ -74,7 +74,7 @@ static void cpus_are(const char *text, int64_t expected) {
     Error error = ERROR_INIT;
     int64_t value = -1;
 
-    if (quantity_cpus("--cpus", text, &value, &error) != 0)
+    if (quantity_cpus("--cpus", text, 1, &value, &error) != 0)
         fail_msg("%s: %s", text, error.message);
     assert_int_equal(value, expected);
 }
@@ -113,10 +113,81 @@ static void test_cpus_refused(void **state) {
     for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
         Error error = ERROR_INIT;
         int64_t value;
-        if (quantity_cpus("--cpus", wrong[i], &value, &error) != -EINVAL)
+        if (quantity_cpus("--cpus", wrong[i], 1, &value, &error) != -EINVAL)
             fail_msg("\"%s\" was taken for %lld", wrong[i], (long long) value);
         assert_string_equal(error.subject, "--cpus");
         assert_non_null(strstr(error.message, wrong[i]));
+    }
+}
+
+static void test_least(void **state) {
+    Error error = ERROR_INIT;
+    int64_t value = -7;
+
+    assert_int_equal(quantity_bytes("--disk", "1M", 1048576, &value, &error), 0);
+    assert_int_equal(value, 1048576);
+    value = -7;
+    assert_int_equal(quantity_bytes("--disk", "1023k", 1048576, &value, &error), -EINVAL);
+    assert_string_equal(error.subject, "--disk");
+    assert_non_null(strstr(error.message, "\"1023k\""));
+    assert_non_null(strstr(error.message, "1048576"));
+    assert_int_equal(quantity_cpus("--cpus", "0.01", 10000, &value, &error), 0);
+    assert_int_equal(value, 10000);
+    assert_int_equal(quantity_cpus("--cpus", "0.009999", 10000, &value, &error), -EINVAL);
+    assert_string_equal(error.message, "\"0.009999\" is too little; 0.01 or more is expected");
+}
+
+static void test_bits(void **state) {
+    static const struct {
+        const char *text;
+        int64_t expected;
+    } right[] = {
+        { "8000", 8000 },       { "8000bit", 8000 },  { "8k", 8000 },
+        { "8Kbit", 8000 },      { "10M", 10000000 },  { "10mbit", 10000000 },
+        { "10MBit", 10000000 }, { "1G", 1000000000 }, { "9223372036854775807", INT64_MAX },
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(right); i++) {
+        Error error = ERROR_INIT;
+        int64_t value = -1;
+        if (quantity_bits("--net-rate", right[i].text, 8000, &value, &error) != 0)
+            fail_msg("%s: %s", right[i].text, error.message);
+        assert_int_equal(value, right[i].expected);
+    }
+}
+
+static void test_bits_refused(void **state) {
+    static const char *const wrong[] = {
+        "",
+        "0",
+        "-1",
+        "7999",
+        "7k",
+        "M",
+        "1.5M",
+        "10Mb",
+        "10MB",
+        "10Mi",
+        "10Mibit",
+        "10T",
+        "10 M",
+        "10M ",
+        "10Mbit/s",
+        "0x2000",
+        "10bitM",
+        "9223372036854775808",
+        "9999999999999G",
+    };
+
+    for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+        Error error = ERROR_INIT;
+        int64_t value = -7;
+        if (quantity_bits("--net-rate", wrong[i], 8000, &value, &error) != -EINVAL)
+            fail_msg("\"%s\" was taken for %lld", wrong[i], (long long) value);
+        assert_int_equal(value, -7);
+        assert_string_equal(error.subject, "--net-rate");
+        assert_non_null(strstr(error.message, wrong[i]));
+        assert_non_null(strstr(error.message, "bits per second"));
     }
 }
 
@@ -203,7 +274,8 @@ static void test_instant_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes),        cmocka_unit_test(test_bytes_refused),   cmocka_unit_test(test_cpus),
-        cmocka_unit_test(test_cpus_refused), cmocka_unit_test(test_integer),         cmocka_unit_test(test_seconds),
+        cmocka_unit_test(test_cpus_refused), cmocka_unit_test(test_least),           cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_bits_refused), cmocka_unit_test(test_integer),         cmocka_unit_test(test_seconds),
         cmocka_unit_test(test_instant),      cmocka_unit_test(test_instant_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,7 +199,15 @@ static void test_keys(void **state) {
 
 static void test_spec(void **state) {
     const char *command[] = { "sh", "-c", "true" }, *volumes[] = { "/tmp:/a", "/tmp:/b:ro" };
-    RunFlags flags = { .memory = "64M", .cpus = "0.5", .rootfs = "/", .volumes = { volumes, 2 } };
+    const char *ports[] = { "8080:80", "127.0.0.1:53:53/udp" }, *tmpfs[] = { "/t:size=4096,inodes=9,mode=700" };
+    RunFlags flags = {
+        .rootfs = "/",
+        .network = "bridge",
+        .volumes = { volumes, 2 },
+        .ports = { ports, 2 },
+        .tmpfs = { tmpfs, 1 },
+        .limits = { .memory = "64M", .cpus = "0.5", .pids = "none" },
+    };
     Strings words = { command, 3 };
     _cleanup_(spec_done) Spec spec = { 0 };
     Error error = ERROR_INIT;
@@ -209,7 +217,11 @@ static void test_spec(void **state) {
     assert_string_equal(
         json_object_to_json_string_ext(spec.parameters, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
         "{\"command\":[\"sh\",\"-c\",\"true\"],"
-        "\"limits\":{\"memory\":67108864,\"cpuQuotaPerSecUsec\":500000},"
+        "\"network\":\"bridge\","
+        "\"limits\":{\"memory\":67108864,\"cpuQuotaPerSecUsec\":500000,\"unlimited\":[\"pids\"]},"
+        "\"tmpfs\":[{\"path\":\"/t\",\"size\":4096,\"inodes\":9,\"mode\":448}],"
+        "\"ports\":[{\"host\":8080,\"container\":80,\"protocol\":\"tcp\"},"
+        "{\"hostAddress\":\"127.0.0.1\",\"host\":53,\"container\":53,\"protocol\":\"udp\"}],"
         "\"rootfs\":0,\"volumes\":[{\"source\":1,\"target\":\"/a\"},"
         "{\"source\":2,\"target\":\"/b\",\"readOnly\":true}]}");
     assert_int_equal(spec.n_fds, 3);
@@ -232,14 +244,16 @@ static void spec_refused(RunFlags flags, const char *subject, const char *messag
 static void test_spec_refused(void **state) {
     const char *missing[] = { "/nonexistent:/x" }, *device[] = { "/dev/null:/x" }, *label[] = { "label=x" };
     const char *profile[] = { "seccomp=/nonexistent" }, *zeros[] = { "seccomp=/dev/zero" }, *other[] = { "x=y" };
+    const char *port[] = { "80" }, *tmpfs[] = { "/t:inodes=1" };
 
     spec_refused((RunFlags){ .rootfs = "/nonexistent" }, "--rootfs", "/nonexistent");
     spec_refused((RunFlags){ .rootfs = "/etc/passwd" }, "--rootfs", "not a directory");
     spec_refused((RunFlags){ .volumes = { missing, 1 } }, "-v/--volume", "/nonexistent");
     spec_refused((RunFlags){ .volumes = { device, 1 } }, "-v/--volume", "neither a directory nor a regular file");
-    spec_refused((RunFlags){ .network = "bridge" }, "--network", "not available in this version");
-    spec_refused((RunFlags){ .network = "x" }, "--network", "none or host");
-    spec_refused((RunFlags){ .pids = "0" }, "--pids-limit", "out of range");
+    spec_refused((RunFlags){ .network = "x" }, "--network", "none, bridge or host");
+    spec_refused((RunFlags){ .limits = { .pids = "0" } }, "--pids-limit", "out of range");
+    spec_refused((RunFlags){ .ports = { port, 1 } }, "-p/--publish", "\"80\"");
+    spec_refused((RunFlags){ .tmpfs = { tmpfs, 1 } }, "--tmpfs", "out of range");
     spec_refused((RunFlags){ .name = "\xff" }, "--name", "UTF-8");
     spec_refused((RunFlags){ .security = { label, 1 } }, "--security-opt", "not available in this version");
     spec_refused((RunFlags){ .security = { profile, 1 } }, "--security-opt", "/nonexistent");

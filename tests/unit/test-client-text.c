@@ -49,6 +49,39 @@ static void test_shorten(void **state) {
     shortened("abcdefg", 2, "..");
 }
 
+static void test_fitting(void **state) {
+    assert_int_equal(text_fitting("abc", 2), 2);
+    assert_int_equal(text_fitting("abc", 3), 3);
+    assert_int_equal(text_fitting("abc", 9), 3);
+    assert_int_equal(text_fitting("a█b", 2), 4);
+    assert_int_equal(text_fitting("█▁", 1), 3);
+    assert_int_equal(text_fitting("abc", 0), 0);
+}
+
+static void printed_is(const char *cell, size_t *widths, const char *expected) {
+    static const char *const headings[] = { "A", "B", NULL };
+    _cleanup_(table_freep) Table *t = table_new(headings);
+    _cleanup_free_ char *text = NULL;
+    size_t size;
+
+    table_share_widths(t, widths);
+    table_add(t, cell);
+    table_add(t, "x");
+    FILE *out = open_memstream(&text, &size);
+    assert_int_equal(table_print(t, false, out), 0);
+    (void) fclose(out);
+    assert_string_equal(text, expected);
+}
+
+static void test_tables_in_line(void **state) {
+    size_t widths[2] = { 0 };
+
+    printed_is("12345", widths, "12345  x\n");
+    printed_is("1", widths, "1      x\n");
+    printed_is("1234567", widths, "1234567  x\n");
+    printed_is("12345", widths, "12345    x\n");
+}
+
 static void test_units(void **state) {
     char s[64];
 
@@ -177,9 +210,10 @@ static void test_error_replies(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_escape),          cmocka_unit_test(test_shorten),       cmocka_unit_test(test_units),
-        cmocka_unit_test(test_base64),          cmocka_unit_test(test_table),         cmocka_unit_test(test_json),
-        cmocka_unit_test(test_flags_of_fields), cmocka_unit_test(test_error_replies),
+        cmocka_unit_test(test_escape),         cmocka_unit_test(test_shorten), cmocka_unit_test(test_fitting),
+        cmocka_unit_test(test_tables_in_line), cmocka_unit_test(test_units),   cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_table),          cmocka_unit_test(test_json),    cmocka_unit_test(test_flags_of_fields),
+        cmocka_unit_test(test_error_replies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
