@@ -3,8 +3,10 @@
 
 import json
 import os
+import subprocess
 
 import pytest
+from kenneld import KENNELD, PATIENCE, Kenneld, controllers
 from varlink import Closed, VarlinkError
 
 OK = {"command": ["true"]}
@@ -269,18 +271,202 @@ def test_other_methods(kennel, method, parameters, field):
     assert e.value.short == "InvalidSpec" and e.value.parameters["field"] in (field, "pid"), e.value
 
 
-@pytest.mark.parametrize("method", ["Inspect", "Processes", "Wait", "Kill", "Stop", "Pause", "Resume", "Detach", "Remove", "Verify"])
+DEVICE = {"device": "250:77", "readBps": 4096}
+
+# What no Run and no Update takes: limits, the field that is named, and what the reason says of the range.
+LIMITS = {
+    **{
+        f"{name} of {value}": ({name: value}, f"limits.{name}", least)
+        for name, least in {
+            "memory": "4194304",
+            "memorySwap": "4194304",
+            "memoryHigh": "4194304",
+            "cpuQuotaPerSecUsec": "10000",
+            "cpuWeight": "1 to 10000",
+            "pids": "1 to 4194304",
+            "ioWeight": "1 to 10000",
+            "disk": "1048576",
+            "inodes": "16",
+        }.items()
+        for value in (0, -1, -(2**63))
+    },
+    "memory below its least": ({"memory": 4194303}, "limits.memory", "4194304"),
+    "memorySwap below its least": ({"memorySwap": 4194303}, "limits.memorySwap", "4194304"),
+    "memoryHigh below its least": ({"memoryHigh": 4194303}, "limits.memoryHigh", "4194304"),
+    "cpuQuotaPerSecUsec below its least": ({"cpuQuotaPerSecUsec": 9999}, "limits.cpuQuotaPerSecUsec", "10000"),
+    "cpuWeight above its most": ({"cpuWeight": 10001}, "limits.cpuWeight", "1 to 10000"),
+    "pids above the kernel's most": ({"pids": 4194305}, "limits.pids", "1 to 4194304"),
+    "ioWeight above its most": ({"ioWeight": 10001}, "limits.ioWeight", "1 to 10000"),
+    "disk below its least": ({"disk": 1048575}, "limits.disk", "1048576"),
+    "inodes below its least": ({"inodes": 15}, "limits.inodes", "16"),
+    "memory above the host's": ({"memory": 2**62}, "limits.memory", "4194304 to "),
+    "memorySwap above the host's": ({"memory": 2**26, "memorySwap": 2**62}, "limits.memorySwap", "4194304 to "),
+    "memorySwap below memory": ({"memory": 2**26, "memorySwap": 2**25}, "limits.memorySwap", "less than limits.memory"),
+    "memorySwap alone": ({"memorySwap": 2**26, "unlimited": ["memory"]}, "limits.memorySwap", "limits.memory"),
+    "cpuQuotaPerSecUsec above the host's": (
+        {"cpuQuotaPerSecUsec": 2**62},
+        "limits.cpuQuotaPerSecUsec",
+        f"10000 to {os.sysconf('SC_NPROCESSORS_ONLN') * 1000000}",
+    ),
+    "cpusetCpus that is empty": ({"cpusetCpus": ""}, "limits.cpusetCpus", "a list of CPUs"),
+    "cpusetCpus that is no list": ({"cpusetCpus": "0;1"}, "limits.cpusetCpus", "a list of CPUs"),
+    "cpusetCpus backwards": ({"cpusetCpus": "1-0"}, "limits.cpusetCpus", "a list of CPUs"),
+    "cpusetCpus that is negative": ({"cpusetCpus": "-1"}, "limits.cpusetCpus", "a list of CPUs"),
+    "cpusetCpus that the host has not": ({"cpusetCpus": "0,8000"}, "limits.cpusetCpus", "CPU 8000"),
+    "cpusetCpus that no host has": ({"cpusetCpus": "8192"}, "limits.cpusetCpus", "8191"),
+    "disk larger than the disk": ({"disk": 2**62}, "limits.disk", ""),
+    "netRateIn without a bridge": ({"netRateIn": 8000}, "limits.netRateIn", "bridge"),
+    "netRateOut without a bridge": ({"netRateOut": 8000}, "limits.netRateOut", "bridge"),
+    "device by path": ({"ioDevices": [{**DEVICE, "device": "/dev/vda"}]}, "limits.ioDevices[0].device", "MAJOR:MINOR"),
+    "device without a minor": ({"ioDevices": [{**DEVICE, "device": "8"}]}, "limits.ioDevices[0].device", "MAJOR:MINOR"),
+    "device with junk": ({"ioDevices": [{**DEVICE, "device": "8:0x"}]}, "limits.ioDevices[0].device", "MAJOR:MINOR"),
+    "device that is not there": ({"ioDevices": [DEVICE]}, "limits.ioDevices[0].device", "250:77"),
+    "device named twice": ({"ioDevices": [DEVICE, DEVICE]}, "limits.ioDevices[1].device", "before"),
+    "device without a rate": ({"ioDevices": [{"device": "8:0"}]}, "limits.ioDevices[0]", "readBps"),
+    "device with readBps of 0": ({"ioDevices": [{**DEVICE, "readBps": 0}]}, "limits.ioDevices[0].readBps", "4096"),
+    "device with writeBps of -1": ({"ioDevices": [{**DEVICE, "writeBps": -1}]}, "limits.ioDevices[0].writeBps", "4096"),
+    "device with readIops of 0": ({"ioDevices": [{**DEVICE, "readIops": 0}]}, "limits.ioDevices[0].readIops", "2 to"),
+    "device with writeIops of 2^32": (
+        {"ioDevices": [{**DEVICE, "writeIops": 2**32}]},
+        "limits.ioDevices[0].writeIops",
+        "2 to 4294967294",
+    ),
+    "too many devices": (
+        {"ioDevices": [{**DEVICE, "device": f"250:{i}"} for i in range(17)]},
+        "limits.ioDevices",
+        "16",
+    ),
+    "unlimited nonsense": ({"unlimited": ["pids", "x"]}, "limits.unlimited[1]", '"x"'),
+    "unlimited twice": ({"unlimited": ["pids", "pids"]}, "limits.unlimited[1]", "before"),
+    "unlimited with a value": ({"pids": 5, "unlimited": ["pids"]}, "limits.unlimited[0]", "at the same time"),
+}
+
+
+def refused_limits(kennel, method, parameters, field, words):
+    with kennel.connect() as c:
+        with pytest.raises(VarlinkError) as e:
+            c.call(method, **parameters)
+        assert e.value.short == "InvalidSpec", e.value
+        assert e.value.parameters["field"] == field, e.value
+        assert words in e.value.parameters["reason"], e.value
+        return c.call("List")["containers"]
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_run_refuses_limits(kennel, what):
+    limits, field, words = LIMITS[what]
+    assert refused_limits(kennel, "Run", {**OK, "limits": limits}, field, words) == []
+
+
+def test_update_refuses_limits(kennel):
+    container = kennel.start_container("-m", "64M", "--pids-limit", "50")
+    before = kennel.inspect(container)["limits"]
+    assert before["memory"] == 2**26 and before["pids"] == 50
+    for limits, field, words in LIMITS.values():
+        # one that would do, to see that it is all or nothing
+        with_another = limits if "pids" in limits or "unlimited" in limits else {**limits, "pids": 40}
+        left = refused_limits(kennel, "Update", {"container": container, "limits": with_another}, field, words)
+        assert [c["state"] for c in left] == ["running"]
+    assert kennel.inspect(container)["limits"] == before
+    with pytest.raises(VarlinkError) as e:
+        kennel.call("Update", container=container)
+    assert (e.value.short, e.value.parameters["field"]) == ("InvalidSpec", "limits")
+
+
+def test_update_of_what_does_not_run(kennel):
+    container = kennel.start_container(command=("true",))
+    kennel.wait_exited(container)
+    with pytest.raises(VarlinkError) as e:
+        kennel.call("Update", container=container, limits={"pids": 5})
+    assert e.value.short == "NotRunning", e.value
+
+
+PORT = {"host": 20000, "container": 80}
+BRIDGE = {**OK, "network": "bridge"}
+
+PORTS = {
+    "ports without a bridge": ({**OK, "ports": [PORT]}, "ports", "bridge"),
+    "ports with the host's network": ({**OK, "network": "host", "ports": [PORT]}, "ports", "bridge"),
+    "host port 0": ({**BRIDGE, "ports": [{**PORT, "host": 0}]}, "ports[0].host", "1 to 65535"),
+    "host port 65536": ({**BRIDGE, "ports": [{**PORT, "host": 65536}]}, "ports[0].host", "1 to 65535"),
+    "container port 0": ({**BRIDGE, "ports": [{**PORT, "container": 0}]}, "ports[0].container", "1 to 65535"),
+    "protocol sctp": ({**BRIDGE, "ports": [{**PORT, "protocol": "sctp"}]}, "ports[0].protocol", ""),
+    "address of three parts": ({**BRIDGE, "ports": [{**PORT, "hostAddress": "127.0.1"}]}, "ports[0].hostAddress", "IPv4"),
+    "address 0.0.0.0": ({**BRIDGE, "ports": [{**PORT, "hostAddress": "0.0.0.0"}]}, "ports[0].hostAddress", "null"),
+    "address of IPv6": ({**BRIDGE, "ports": [{**PORT, "hostAddress": "::1"}]}, "ports[0].hostAddress", "IPv4"),
+    "a port twice": ({**BRIDGE, "ports": [PORT, PORT]}, "ports[1].host", "ports[0]"),
+    "a port of all and of one": (
+        {**BRIDGE, "ports": [PORT, {**PORT, "hostAddress": "127.0.0.1"}]},
+        "ports[1].host",
+        "ports[0]",
+    ),
+    "too many ports": ({**BRIDGE, "ports": [{**PORT, "host": 20000 + i} for i in range(65)]}, "ports", "64"),
+    "netRateIn of 0": ({**BRIDGE, "limits": {"netRateIn": 0}}, "limits.netRateIn", "8000 to"),
+    "netRateOut of -1": ({**BRIDGE, "limits": {"netRateOut": -1}}, "limits.netRateOut", "8000 to"),
+    "netRateIn below its least": ({**BRIDGE, "limits": {"netRateIn": 7999}}, "limits.netRateIn", "8000 to"),
+    "netRateOut above its most": ({**BRIDGE, "limits": {"netRateOut": 10**13}}, "limits.netRateOut", "8000 to"),
+    "disk without a writable layer": ({**OK, "readOnly": True, "limits": {"disk": 2**20}}, "limits.disk", "readOnly"),
+    "tmpfs with one inode": ({**OK, "tmpfs": [{"path": "/m", "inodes": 1}]}, "tmpfs[0].inodes", "2 to"),
+    "tmpfs with no inodes": ({**OK, "tmpfs": [{"path": "/m", "inodes": 0}]}, "tmpfs[0].inodes", "2 to"),
+}
+
+
+@pytest.mark.parametrize("what", PORTS)
+def test_run_refuses_networks(kennel, what):
+    parameters, field, words = PORTS[what]
+    assert refused_limits(kennel, "Run", parameters, field, words) == []
+
+
+CEILINGS = {
+    "more memory than the host's": ("tenant-memory-max = 1024T", "tenant-memory-max", "4194304 to "),
+    "more swap than the host's": (
+        "tenant-memory-max = 1G\ntenant-memory-swap-max = 1024T",
+        "tenant-memory-swap-max",
+        "4194304 to ",
+    ),
+    "more CPUs than the host's": ("tenant-cpus-max = 8192", "tenant-cpus-max", "10000 to "),
+    "a CPU that is not there": ("tenant-cpuset = 0,8000", "tenant-cpuset", "CPU 8000"),
+    "a disk that is not there": ("tenant-device-read-bps = 250:77:1M", "tenant-device-read-bps", "250:77"),
+    "a disk larger than the host's": ("tenant-disk-max = 500000T", "tenant-disk-max", "bytes"),
+    "two that contradict": ("tenant-memory-max = 2G\ntenant-memory-swap-max = 1G", "tenant-memory-swap-max", "less"),
+}
+
+
+@pytest.mark.parametrize("what", CEILINGS)
+def test_ceilings_that_the_host_cannot_keep(scratch, what):
+    """The daemon does not start, and names the key."""
+    text, key, words = CEILINGS[what]
+    d = Kenneld(config=text, base=scratch)
+    out = subprocess.run(d.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert out.returncode == 1, out
+    assert key in out.stderr and words in out.stderr, out.stderr
+    assert "READY" not in out.stderr
+
+
+@pytest.mark.skipif("memory" not in controllers(), reason="memory.high is missing on cgroup v1 alone: see /sys/fs/cgroup")
+def test_a_ceiling_whose_control_is_missing(scratch):
+    unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
+    d = Kenneld(config="tenant-memory-high-max = 64M", base=scratch)
+    if unified:
+        d.start().stop()
+        return
+    out = subprocess.run(d.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert out.returncode == 1 and "tenant-memory-high-max" in out.stderr and "cgroup v1" in out.stderr, out
+
+
+@pytest.mark.parametrize("method", ["Inspect", "Processes", "Wait", "Kill", "Stop", "Pause", "Resume", "Detach", "Remove", "Verify", "Update"])
 def test_no_such_container(kennel, method):
+    more = {"limits": {}} if method == "Update" else {}
     for name in ("nothing-here", "f" * 32, "../../etc", "a\nb", "\u202e"):
         with pytest.raises(VarlinkError) as e:
-            kennel.call(method, container=name)
+            kennel.call(method, container=name, **more)
         assert e.value.short in ("NoSuchContainer", "InvalidSpec"), e.value
 
 
 def test_the_client_names_what_was_wrong(kennel):
     for flags, words in (
         (("-m", "12x"), ("-m", "12x")),
-        (("--cpus", "none"), ("cpus", "none")),
+        (("--cpus", "half"), ("cpus", "half")),
         (("--pids-limit", "-5"), ("-5",)),
         (("--name", "a/b"), ("name", "a/b")),
         (("--cap-add", "NOSUCH"), ("NOSUCH",)),

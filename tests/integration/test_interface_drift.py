@@ -143,7 +143,17 @@ def run_flags(scratch):
         ["--network", "none"],
         ["-m", "64M"],
         ["--cpus", "0.5"],
+        ["--memory-swap", "128M"],
+        ["--memory-high", "32M"],
+        ["--cpu-weight", "50"],
+        ["--cpuset-cpus", "0"],
         ["--pids-limit", "5"],
+        ["--io-weight", "50"],
+        ["--disk", "10M"],
+        ["--disk-inodes", "100"],
+        ["--net-rate", "1M"],
+        ["--pids-limit", "none"],
+        ["--network", "bridge", "-p", "127.0.0.1:8080:80/udp"],
         ["--cap-add", "KILL"],
         ["--cap-drop", "KILL"],
         ["--security-opt", f"seccomp={scratch}/profile"],
@@ -171,7 +181,7 @@ def check_calls(calls, method):
 
 
 def test_every_flag_of_run_is_a_field(recorder, scratch):
-    sent = set()
+    sent, limits = set(), set()
     for flags in run_flags(scratch):
         recorder.calls.clear()
         out = subprocess.run(
@@ -185,8 +195,11 @@ def test_every_flag_of_run_is_a_field(recorder, scratch):
         assert out.returncode == 125, (flags, out.stderr)
         sent |= check_calls(recorder.calls, "Run")
         assert recorder.calls[0][0]["parameters"]["command"] == ["true", "--name"]
+        limits |= {k for k, v in (recorder.calls[0][0]["parameters"].get("limits") or {}).items() if v is not None}
     # rootfsPath and image are for clients without descriptors; terminal needs one
     assert sent >= set(INTERFACE.methods["Run"][0]) - {"rootfsPath", "image", "terminal"}
+    # ioDevices needs a disk: test_events_limits.py
+    assert limits == set(INTERFACE.types["Limits"]) - {"ioDevices"}
 
 
 VERBS = [
@@ -204,6 +217,7 @@ VERBS = [
     ("Pause", ["pause", "c"], {"container"}),
     ("Resume", ["unpause", "c"], {"container"}),
     ("Remove", ["rm", "-f", "c"], {"container", "force"}),
+    ("Update", ["update", "-m", "64M", "c"], {"container", "limits"}),
     ("Verify", ["verify", "c"], {"container"}),
     ("Info", ["info"], set()),
 ]
@@ -226,6 +240,31 @@ def test_every_verb_sends_what_the_interface_has(recorder, method, arguments, fi
 def test_every_verb_of_the_design_is_in_the_help_and_the_man_page():
     help_text = subprocess.run([KENNEL, "--help"], capture_output=True, text=True, check=True).stdout
     man = (REPOSITORY / "client" / "kennel.1").read_text()
-    for verb in "run exec ps logs inspect top stats kill stop wait pause unpause rm events info version verify".split():
+    for verb in "run exec ps logs inspect top stats kill stop wait pause unpause update rm events info version verify".split():
         for where, text in (("help", help_text), ("man page", man)):
             assert re.search(rf"\b{verb}\b", text), f"{verb} is not in the {where}"
+
+
+def keys_of_the_configuration():
+    source = (REPOSITORY / "daemon" / "config.c").read_text()
+    table = source[source.index("static const Key keys[]") :]
+    return re.findall(r'^ +\{ "([a-z-]+)",', table[: table.index("};")], re.M)
+
+
+def test_every_key_of_the_configuration_is_documented():
+    keys = keys_of_the_configuration()
+    assert len(keys) == len(set(keys)) > 20
+    man = (REPOSITORY / "daemon" / "kenneld.8").read_text().replace("\\-", "-")
+    sample = (REPOSITORY / "systemd" / "kenneld.conf").read_text()
+    for key in keys:
+        assert re.search(rf"^\.(B|BR) .*\b{key}\b", man, re.M), f"{key} is not in the man page"
+    assert sorted(re.findall(r"^#([a-z-]+) = ", sample, re.M)) == sorted(keys)
+
+
+def test_the_sample_configuration_is_the_default(make_daemon):
+    """With every key of it in force, a daemon is as one without a file."""
+    sample = (REPOSITORY / "systemd" / "kenneld.conf").read_text()
+    every = re.sub(r"^#([a-z-]+ = )", r"\1", sample, flags=re.M)
+    said, plain = (d.call("Info") for d in (make_daemon(config=every), make_daemon()))
+    assert said["tenantLimits"] == plain["tenantLimits"] and set(said["tenantLimits"].values()) == {None}
+    assert said["storage"] == plain["storage"] and said["controls"] == plain["controls"]

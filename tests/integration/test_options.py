@@ -257,9 +257,8 @@ def test_network_host_is_the_hosts(kennel):
 
 
 def test_network_of_another_kind_is_refused(kennel):
-    for network in ("bridge", "nonsense"):
-        result = kennel.run("--network", network, "--", "true")
-        assert result.code == 125 and network in result.stderr
+    result = kennel.run("--network", "nonsense", "--", "true")
+    assert result.code == 125 and "nonsense" in result.stderr
 
 
 def test_abstract_sockets_of_the_host_are_out_of_reach(kennel):
@@ -271,7 +270,7 @@ def test_abstract_sockets_of_the_host_are_out_of_reach(kennel):
 
 
 def test_later_options_say_so(kennel):
-    for flags in (["-p", "80:80"], ["--disk", "1G"], ["--io-weight", "10"]):
+    for flags in (["--exec-policy", "image-only"], ["--security-opt", "label=disable"]):
         result = kennel.run(*flags, "--", "true")
         assert result.code == 125 and flags[0].strip("-") in result.stderr, result
 

@@ -135,6 +135,8 @@ static void test_queue(void **state) {
         "{\"method\":\"io.kennel.List\",\"parameters\":{}}\0"
         "{\"parameters\":{}}\0"
         "{\"parameters\":{\"path\":\"/a/\\\"b\"},\"continues\":true}\0"
+        "{\"parameters\":{\"text\":1},\"continues\":true}\0"
+        "{\"parameters\":{}}\0"
         "{\"error\":\"io.kennel.NotRunning\",\"parameters\":{\"path\":\"/a/\\\"b\"}}\0"
         "{\"error\":\"io.kennel.PermissionDenied\",\"parameters\":{}}";
     _cleanup_(framing_freep) Framing *f = NULL;
@@ -149,6 +151,8 @@ static void test_queue(void **state) {
     assert_int_equal(message_queue_call(f, "io.kennel.List", NULL, false, NULL, 0), 0);
     assert_int_equal(message_queue_reply(f, NULL, false, NULL, 0), 0);
     assert_int_equal(message_queue_reply(f, parameters, true, NULL, 0), 0);
+    assert_int_equal(message_queue_reply_text(f, "{\"text\":1}, and more", 10, true), 0);
+    assert_int_equal(message_queue_reply_text(f, "{}", 2, false), 0);
     assert_int_equal(message_queue_error(f, "io.kennel.NotRunning", parameters), 0);
     assert_int_equal(message_queue_error(f, "io.kennel.PermissionDenied", NULL), 0);
     assert_int_equal(framing_write(f), 1);
@@ -166,6 +170,7 @@ static void test_queue_full(void **state) {
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     assert_int_equal(framing_new(pair[0], 16, 16, &f), 0);
     assert_int_equal(message_queue_reply(f, NULL, false, NULL, 0), -ENOBUFS);
+    assert_int_equal(message_queue_reply_text(f, "", 0, true), -ENOBUFS);
     assert_int_equal(framing_queued(f), 0);
     fd_close(pair[1]);
 }
