@@ -3,7 +3,7 @@
 
 /*
  * A sample as the interface's Sample: JSON text, made without a tree of objects, because at a thousand containers ten
- * times a second that is where the time would go. Held against the interface by its tests and, in debug builds, wherever
+ * times a second that is where the time would go. Held against the interface by its tests and, in the tests' builds, wherever
  * it is sent.
  */
 

@@ -31,6 +31,9 @@ int container_new(ContainerRegistry *r, const char *id, ContainerSpec *consume_s
     c->registry = r;
     (void) snprintf(c->id, sizeof(c->id), "%s", id);
     c->spec = TAKE_PTR(spec);
+    c->account.id = c->id;
+    c->account.name = container_name(c);
+    c->account.owner = c->spec->owner;
     c->data_fd = c->state_fd = c->pidfd = c->terminal_fd = -EBADF;
     c->uid = c->gid = UINT32_MAX;
     *ret = c;
@@ -268,9 +271,6 @@ AccountNetwork container_account_network(const Container *c) {
 }
 
 void container_begin_accounting(Container *c) {
-    c->account.id = c->id;
-    c->account.name = container_name(c);
-    c->account.owner = c->spec->owner;
     c->account.source = (AccountSource){ c->group, c->layer, c->endpoint, container_account_network(c) };
     account_sampler_add(c->registry->sampler, &c->account);
     limit_watch_begin(c);

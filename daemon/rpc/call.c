@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * See call.h. Every reply of the daemon passes through here: in debug builds each is held against the interface, so
+ * See call.h. Every reply of the daemon passes through here: in the tests' builds each is held against the interface, so
  * that what the daemon says and what io.kennel.varlink promises cannot drift apart.
  */
 
@@ -130,7 +130,7 @@ Call *call_ticket_redeem(CallTicket *t) {
 /* In the tests' sanitized build a wrong reply ends the daemon; in any other it is said, and sent: a bug in what is shown
  * must not take the containers' daemon down. */
 static void check_reply(const Call *c, json_object *parameters) {
-#ifndef NDEBUG
+#ifdef KENNEL_CHECKED_REPLIES
     Error error = ERROR_INIT;
     _cleanup_json_ json_object *empty = parameters ? NULL : json_object_new_object();
     json_object *o = parameters ? parameters : empty;
@@ -145,7 +145,7 @@ static void check_reply(const Call *c, json_object *parameters) {
 }
 
 static void check_reply_text(const Call *c, const char *text, size_t size) {
-#ifndef NDEBUG
+#ifdef KENNEL_CHECKED_REPLIES
     Error error = ERROR_INIT;
     _cleanup_json_ json_object *o = NULL;
     if (json_read(text, size, &JSON_BOUNDS_TRUSTED, &o, &error) >= 0) {

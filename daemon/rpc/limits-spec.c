@@ -66,7 +66,7 @@ static int read_cpuset(LimitsSpec *s, const Field *f, Error *reterr) {
     const char *text = fields_string(s->object, f->name);
     if (!text)
         return 0;
-    char quoted[QUOTE_SIZE], normal[CGROUP_CPUSET_MAX] = { 0 }; /* limits are compared as a whole */
+    char quoted[QUOTE_SIZE], normal[CGROUP_CPUSET_MAX] = { 0 };                   /* limits are compared as a whole */
     int r = strchr(text, '\n') ? -EINVAL : cgroup_cpuset_normalize(text, normal); /* the kernel's lists end with one */
     if (r < 0)
         return error_invalid(reterr, "limits.cpusetCpus", "is %s; %s", quote(quoted, text, strlen(text)),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * See render.h. Every reply that is put together from this file is held against the interface in debug builds
+ * See render.h. Every reply that is put together from this file is held against the interface in the tests' builds
  * (rpc/call.c), so a field that is forgotten here is found by the first test that looks.
  */
 

@@ -43,6 +43,7 @@
 #define PROBE_PROJECT 0x4b656e65U /* not the first of any range of ids */
 #define PROBE_BYTES   (256ULL * 1024)
 #define PROBE_INODES  8ULL
+#define PROBE_TRIES   4U
 
 static int quota_call(int fd, int command, uint32_t project, void *argument) {
     unsigned what = (unsigned) command << SUBCMDSHIFT | PRJQUOTA; /* QCMD() shifts a signed number */
@@ -231,21 +232,35 @@ static int ask_room(int fd, Error *reterr) {
     return 0;
 }
 
+static int probe_once(int dir_fd, Error *reterr) {
+    int r = path_remove_tree_at(dir_fd, PROBE_NAME);
+    if (r >= 0 && mkdirat(dir_fd, PROBE_NAME, 0700) < 0)
+        r = -errno;
+    if (r < 0)
+        return error_failed(reterr, -r, STORAGE_SUBJECT, "a directory to probe in cannot be made: %s", strerror(-r));
+    _cleanup_fd_ int fd = path_open_at(dir_fd, PROBE_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+    r = fd < 0 ? error_failed(reterr, -fd, STORAGE_SUBJECT, "the directory to probe in: %s", strerror(-fd))
+               : probe_directory(fd, reterr);
+    (void) path_remove_tree_at(dir_fd, PROBE_NAME);
+    return r;
+}
+
+/*
+ * What XFS still counts of a former probe would be refused too early, which says nothing. So it is waited for, and a
+ * probe that did not see a limit held is made again; one that saw it is believed.
+ */
 int project_probe(int dir_fd, Error *reterr) {
     int r = ask_state(dir_fd, reterr);
     if (r >= 0)
         r = ask_room(dir_fd, reterr);
     if (r < 0)
         return r;
-    r = path_remove_tree_at(dir_fd, PROBE_NAME);
-    if (r < 0 || mkdirat(dir_fd, PROBE_NAME, 0700) < 0)
-        return error_failed(reterr, r < 0 ? -r : errno, STORAGE_SUBJECT, "a directory to probe in cannot be made: %s",
-                            strerror(r < 0 ? -r : errno));
-    _cleanup_fd_ int fd = path_open_at(dir_fd, PROBE_NAME, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
-    r = fd < 0 ? error_failed(reterr, -fd, STORAGE_SUBJECT, "the directory to probe in: %s", strerror(-fd))
-               : probe_directory(fd, reterr);
-    (void) path_remove_tree_at(dir_fd, PROBE_NAME);
-    if (r >= 0 || fd >= 0)
-        (void) project_set_limits(dir_fd, PROBE_PROJECT, &STORAGE_LIMITS_NONE, NULL);
+    for (unsigned i = 0; i < PROBE_TRIES; i++) {
+        project_wait_empty(dir_fd, PROBE_PROJECT);
+        r = probe_once(dir_fd, reterr);
+        if (r >= 0)
+            break;
+    }
+    (void) project_set_limits(dir_fd, PROBE_PROJECT, &STORAGE_LIMITS_NONE, NULL);
     return r;
 }

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int set_up(void **state) {
@@ -235,7 +236,7 @@ typedef struct Listener {
 } Listener;
 
 static bool wants(AccountSubscriber *s, const AccountEntry *e) {
-    return true;
+    return strlen(e->id) == CONTAINER_ID_LENGTH && strcmp(e->name, "x") == 0 && e->owner == 1000;
 }
 static void on_samples(AccountSubscriber *s, AccountEntry *const *entries, size_t n, bool complete) {}
 static void on_final(AccountSubscriber *s, const AccountEntry *e, const AccountText *text) {
@@ -274,6 +275,25 @@ static void test_totals(void **state) {
     fixture_expect_nothing_left(f);
 }
 
+/* It ended while no daemon ran, and never joined this one's sampler. */
+static void test_totals_of_missed_exit(void **state) {
+    Fixture *f = *state;
+    Listener l = { .subscriber = {
+                       .interval_usec = 1000000, .wants = wants, .samples = on_samples, .final = on_final } };
+    pid_t pid = container_pid(fixture_run(f, "x", "exec sleep 100"));
+    fixture_close(f);
+    (void) kill(pid, SIGKILL);
+    (void) waitpid(pid, NULL, 0);
+    fixture_open(f);
+    assert_int_equal(container_registry_recover(f->registry, NULL), 0);
+    assert_int_equal(account_subscribe(container_registry_sampler(f->registry), &l.subscriber), 0);
+    fixture_run_until(f, &l.n_final, 1);
+    account_unsubscribe(&l.subscriber);
+    assert_non_null(strstr(l.text, "\"final\":true"));
+    fixture_remove(f, fixture_find(f, 1000, "x", NULL), false);
+    fixture_expect_nothing_left(f);
+}
+
 /* A start that fails after the interface was made leaves neither it nor the layer. */
 static void test_failed_start_leaves_nothing(void **state) {
     Fixture *f = *state;
@@ -299,6 +319,7 @@ int main(void) {
         LIMITS_TEST(test_oom),
         LIMITS_TEST(test_full_disk),
         LIMITS_TEST(test_totals),
+        LIMITS_TEST(test_totals_of_missed_exit),
         LIMITS_TEST(test_failed_start_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
