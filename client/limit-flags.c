@@ -38,7 +38,7 @@ static const struct {
 } numbers[] = {
     { offsetof(LimitFlags, memory), "-m/--memory", "memory", quantity_bytes, MEMORY_MIN, false },
     { offsetof(LimitFlags, memory_swap), "--memory-swap", "memorySwap", quantity_bytes, MEMORY_MIN, true },
-    { offsetof(LimitFlags, memory_high), "--memory-high", "memoryHigh", quantity_bytes, 1, false },
+    { offsetof(LimitFlags, memory_high), "--memory-high", "memoryHigh", quantity_bytes, MEMORY_MIN, false },
     { offsetof(LimitFlags, cpus), "--cpus", "cpuQuotaPerSecUsec", quantity_cpus, CPU_QUOTA_MIN, false },
     { offsetof(LimitFlags, cpu_weight), "--cpu-weight", "cpuWeight", parse_weight, 1, false },
     { offsetof(LimitFlags, pids), "--pids-limit", "pids", parse_count, 1, true },

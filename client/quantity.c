@@ -57,6 +57,14 @@ static int refuse(Error *reterr, int r, const char *flag, const char *text, cons
     return error_invalid(reterr, flag, "\"%s\" is not %s", text, expected);
 }
 
+static int refuse_integer(const char *flag, const char *text, const char *what, int64_t min, int64_t max,
+                          Error *reterr) {
+    if (max == INT64_MAX)
+        return error_invalid(reterr, flag, "\"%s\" is %s; %lld or more is expected", text, what, (long long) min);
+    return error_invalid(reterr, flag, "\"%s\" is %s; %lld to %lld is expected", text, what, (long long) min,
+                         (long long) max);
+}
+
 int quantity_integer(const char *flag, const char *text, int64_t min, int64_t max, int64_t *ret, Error *reterr) {
     const char *at = text;
     bool negative = *at == '-';
@@ -65,16 +73,11 @@ int quantity_integer(const char *flag, const char *text, int64_t min, int64_t ma
     at += negative;
     int r = take_digits(&at, &value);
     if (r == -EINVAL || (r == 0 && *at))
-        return error_invalid(reterr, flag, "\"%s\" is not a whole number", text);
+        return refuse_integer(flag, text, "not a whole number", min, max, reterr);
     if (negative)
         value = -value;
-    if (r < 0 || value < min || value > max) {
-        if (max == INT64_MAX)
-            return error_invalid(reterr, flag, "\"%s\" is out of range; %lld or more is expected", text,
-                                 (long long) min);
-        return error_invalid(reterr, flag, "\"%s\" is out of range; %lld to %lld is expected", text, (long long) min,
-                             (long long) max);
-    }
+    if (r < 0 || value < min || value > max)
+        return refuse_integer(flag, text, "out of range", min, max, reterr);
     *ret = value;
     return 0;
 }
@@ -174,8 +177,8 @@ int quantity_cpus(const char *flag, const char *text, int64_t min_usec, int64_t 
     int r = whole_millionths(text, &value);
 
     if (r < 0)
-        return refuse(reterr, r, flag, text,
-                      r == -ERANGE ? "a number of CPUs is expected" : "a number of CPUs, such as 2 or 0.5");
+        return error_invalid(reterr, flag, "\"%s\" is %s; %g or more is expected, such as 2 or 0.5", text,
+                             r == -ERANGE ? "too large" : "not a number of CPUs", (double) min_usec / USEC_PER_SEC);
     if (value < min_usec)
         return error_invalid(reterr, flag, "\"%s\" is too little; %g or more is expected", text,
                              (double) min_usec / USEC_PER_SEC);

@@ -68,7 +68,9 @@ typedef struct LimitWatch {
     sd_event_source *timer;         /* something is to be told once it may be */
     uint64_t told[_LIMIT_MAX];      /* the count when it was last told */
     uint64_t told_usec[_LIMIT_MAX]; /* CLOCK_MONOTONIC; 0: never */
-    bool full[_LIMIT_MAX];          /* disk, inodes: was found to be full, and is still */
+    /* disk, inodes: was found to be full, and is still; how often it has become so */
+    bool full[_LIMIT_MAX];
+    uint64_t full_times[_LIMIT_MAX];
 } LimitWatch;
 
 struct Container {

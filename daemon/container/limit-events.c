@@ -82,6 +82,8 @@ static void note(Container *c, LimitKind k, uint64_t count, bool last) {
 
 static void look(Container *c, bool last) {
     CgroupEvents e;
+    note(c, LIMIT_DISK, c->limits.full_times[LIMIT_DISK], last);
+    note(c, LIMIT_INODES, c->limits.full_times[LIMIT_INODES], last);
     if (!c->group)
         return;
     cgroup_events_read(c->group, &e);
@@ -103,6 +105,31 @@ static int on_notice(sd_event_source *source, int fd, uint32_t revents, void *us
     cgroup_events_acknowledge(c->group, fd);
     look(c, false);
     return 0;
+}
+
+static bool is_full(uint64_t used, uint64_t limit, uint64_t least) {
+    if (used == STORAGE_UNKNOWN || limit == STORAGE_LIMIT_NONE)
+        return false;
+    uint64_t left = limit > used ? limit - used : 0, part = limit / NEARLY_FULL;
+    return left < (part > least ? part : least);
+}
+
+/* Counted when it becomes full, and again only after it was not. */
+static void note_full(Container *c, LimitKind k, bool full, bool last) {
+    LimitWatch *w = &c->limits;
+    bool before = w->full[k];
+    w->full[k] = full;
+    w->full_times[k] += full && !before;
+    note(c, k, w->full_times[k], last);
+}
+
+static void look_at_layer(Container *c, bool last) {
+    StorageUsage u;
+    if (!c->layer)
+        return;
+    storage_layer_usage(c->layer, &u);
+    note_full(c, LIMIT_DISK, is_full(u.bytes, u.bytes_limit, BLOCKS_LEFT), last);
+    note_full(c, LIMIT_INODES, is_full(u.inodes, u.inodes_limit, 1), last);
 }
 
 void limit_watch_begin(Container *c) {
@@ -128,6 +155,7 @@ void limit_watch_end(Container *c) {
     w->n_sources = 0;
     w->timer = sd_event_source_disable_unref(w->timer);
     look(c, true);
+    look_at_layer(c, true);
 }
 
 void limit_watch_resume(Container *c, uint64_t oom_kills_told) {
@@ -148,29 +176,8 @@ void limit_watch_resume(Container *c, uint64_t oom_kills_told) {
             w->told[counts[i].kind] = counts[i].count;
 }
 
-static bool is_full(uint64_t used, uint64_t limit, uint64_t least) {
-    if (used == STORAGE_UNKNOWN || limit == STORAGE_LIMIT_NONE)
-        return false;
-    uint64_t left = limit > used ? limit - used : 0, part = limit / NEARLY_FULL;
-    return left < (part > least ? part : least);
-}
-
-/* Told when it becomes full, and again only after it was not. */
-static void note_full(Container *c, LimitKind k, bool full) {
-    LimitWatch *w = &c->limits;
-    bool before = w->full[k];
-    w->full[k] = full;
-    if (full && !before)
-        note(c, k, w->told[k] + 1, false);
-}
-
 static void look_without_notice(Container *c, bool pids) {
-    StorageUsage u;
-    if (c->layer) {
-        storage_layer_usage(c->layer, &u);
-        note_full(c, LIMIT_DISK, is_full(u.bytes, u.bytes_limit, BLOCKS_LEFT));
-        note_full(c, LIMIT_INODES, is_full(u.inodes, u.inodes_limit, 1));
-    }
+    look_at_layer(c, false);
     if (pids)
         look(c, false);
 }

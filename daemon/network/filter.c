@@ -106,7 +106,8 @@ static const struct {
 
     { false, "add rule ip $T translate dnat ip to ip daddr . meta l4proto . th dport map @published-at" },
     { false, "add rule ip $T translate dnat ip to meta l4proto . th dport map @published" },
-    { false, "add rule ip $T nat-prerouting iifname != \"$B\" fib daddr type local jump translate" },
+    /* Before the kernel looks where a packet comes from: a neighbour may send to 127.0.0.1. */
+    { false, "add rule ip $T nat-prerouting iifname != \"$B\" ip daddr != 127.0.0.0/8 fib daddr type local jump translate" },
     { false, "add rule ip $T nat-output fib daddr type local jump translate" },
     { false, "add rule ip $T nat-postrouting oifname \"$B\" ip saddr 127.0.0.0/8 masquerade" },
     { true,  "add rule ip $T nat-postrouting oifname != \"$B\" ip saddr $P masquerade" },

@@ -138,13 +138,15 @@ int veth_attach(NetworkHost *h, const Member *m, int index, Error *reterr) {
 /* ---- the container's end ---- */
 
 /*
- * `default` is for interfaces that the container makes itself. IPv6's `all` is left alone: it would change lo, where IPv6
- * stays. What has the right value already is only read.
+ * `default` is for interfaces that the container makes itself. `all`'s disable_ipv6 is left alone: it would change lo,
+ * where IPv6 stays. What has the right value already is only read.
  */
 static const struct {
     const char *family, *interface, *name;
     int value;
 } settings[] = {
+    { "ipv6", "all", "accept_ra", 0 },
+    { "ipv6", "all", "accept_redirects", 0 },
     { "ipv6", "default", "disable_ipv6", 1 },
     { "ipv6", "default", "accept_ra", 0 },
     { "ipv6", "default", "autoconf", 0 },

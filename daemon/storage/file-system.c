@@ -18,18 +18,19 @@
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 
-#define RECORD_NAME     "trusted.kennel.storage"
-#define RECORD_VERSION  1U /* of what mkfs_run() makes as well: templates of another version are made anew */
-#define GROUP_BLOCKS    32768ULL
-#define INODE_SIZE      256ULL
-#define INODES_A_BLOCK  (STORAGE_BLOCK / INODE_SIZE)
-#define INODES_OF_EMPTY 12ULL /* 10 of the format, lost+found, the ballast's directory */
-#define BYTES_PER_INODE 16384ULL
-#define INODES_FLOOR    128ULL
-#define BALLAST_NAME    "ballast"
-#define BALLAST_MAX     65536ULL
-#define FIT_TRIES       8U
-#define FIT_TOLERANCE   400U /* one 400th, if the exact size cannot be had */
+#define RECORD_NAME         "trusted.kennel.storage"
+#define RECORD_VERSION      1U /* of what mkfs_run() makes as well: templates of another version are made anew */
+#define GROUP_BLOCKS        32768ULL
+#define INODE_SIZE          256ULL
+#define DESCRIPTORS_A_BLOCK 64U
+#define INODES_A_BLOCK      (STORAGE_BLOCK / INODE_SIZE)
+#define INODES_OF_EMPTY     12ULL /* 10 of the format, lost+found, the ballast's directory */
+#define BYTES_PER_INODE     16384ULL
+#define INODES_FLOOR        128ULL
+#define BALLAST_NAME        "ballast"
+#define BALLAST_MAX         65536ULL
+#define FIT_TRIES           8U
+#define FIT_TOLERANCE       400U /* one 400th, if the exact size cannot be had */
 
 #ifndef EXT4_IOC_RESIZE_FS
 #define EXT4_IOC_RESIZE_FS _IOW('f', 16, uint64_t)
@@ -69,7 +70,7 @@ static uint64_t guess_blocks(uint64_t want, uint64_t inodes) {
     uint64_t reserved = want / 49 < 4096 ? want / 49 : 4096;
     uint64_t groups = divide_up(want + reserved, GROUP_BLOCKS);
     uint64_t per_group = divide_up(divide_up(inodes, groups), INODES_A_BLOCK);
-    return want + reserved + groups * (per_group + 2) + divide_up(groups, 64) + 8;
+    return want + reserved + groups * (per_group + 2) + divide_up(groups, DESCRIPTORS_A_BLOCK) + 8;
 }
 
 /* ---- the record ------------------------------------------------------------------------------------------------- */
@@ -186,6 +187,20 @@ static bool fits(uint64_t usable, uint64_t want, unsigned tries) {
     return off == 0 || (tries >= 2 && off <= want / FIT_TOLERANCE);
 }
 
+/*
+ * Backups of superblock and group table, in the groups 1 and those that are a power of 3, 5 or 7: nobody will ever read
+ * them, and each would be one more extent for every container to copy. If a hole cannot be made, they stay.
+ */
+static void punch_backups(int image_fd, uint64_t blocks) {
+    static const uint64_t factors[] = { 3, 5, 7 };
+    uint64_t groups = divide_up(blocks, GROUP_BLOCKS);
+    off_t size = (off_t) ((1 + divide_up(groups, DESCRIPTORS_A_BLOCK)) * STORAGE_BLOCK);
+    for (size_t i = 0; i < ELEMENTSOF(factors); i++)
+        for (uint64_t g = 1; g < groups; g *= factors[i])
+            (void) fallocate(image_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                             (off_t) (g * GROUP_BLOCKS * STORAGE_BLOCK), size);
+}
+
 int file_system_make(StorageHost *h, int image_fd, const StorageLimits *limits, FileSystemRecord *ret, Error *reterr) {
     bool limited = limits->bytes != STORAGE_LIMIT_NONE;
     uint64_t bytes = limited ? limits->bytes : storage_host_bytes(h), want = file_system_blocks(bytes), usable = 0;
@@ -198,6 +213,7 @@ int file_system_make(StorageHost *h, int image_fd, const StorageLimits *limits, 
         if (r < 0)
             return r;
         if (fits(usable, want, i) || !limited) {
+            punch_backups(image_fd, blocks);
             r = file_system_write_record(image_fd, &record);
             if (r < 0)
                 return error_failed(reterr, -r, STORAGE_SUBJECT, "the image's attribute cannot be written: %s",

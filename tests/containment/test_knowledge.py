@@ -14,7 +14,7 @@ UNAVOIDABLE = {
     r"/proc/(diskstats|partitions|locks|key-users|timer_list|sched_debug|swaps|cpuinfo|kpage.*|kallsyms|modules)": "the whole host's",
     r"/proc/pressure/.*": "the whole host's pressure",
     r"/proc/sys/kernel/random/(uuid|boot_id|entropy_avail)": "random by nature, or the host's",
-    r"/proc/sys/fs/(dentry-state|file-nr|inode-nr|inode-state|aio-nr|dquot.*)": "counters of the whole kernel",
+    r"/proc/sys/fs/(dentry-state|file-nr|inode-nr|inode-state|aio-nr|dquot.*|quota/.*)": "counters of the whole kernel",
     r"/proc/sys/kernel/(ns_last_pid|pty/nr|perf_.*)": "the kernel's own counters",
     r"/proc/fs/.*|/proc/driver/.*|/proc/irq/.*|/proc/bus/.*|/proc/tty/.*": "drivers",
     r"/proc/cgroups": "how many cgroups the whole host has, a number without names",

@@ -203,7 +203,7 @@ def test_fork_bomb(kennel, load):
     assert took < 1, f"kennel kill took {took:.2f} s"
     assert host_pids_of(bomb) == []
     reached = [e for e in events_since(kennel, since, "limitReached") if e["container"] == bomb]
-    assert len(reached) == 1, "at most once in ten seconds"
+    assert 1 <= len(reached) <= 2, "at most once in ten seconds, and the rest when it ended"
     assert kennel.kennel("exec", bystander, "echo", "alive").ok() == "alive\n"
 
 

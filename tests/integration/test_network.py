@@ -777,6 +777,25 @@ def test_net_rate_both_and_changed(kennel, load):
     assert iperf(kennel, guest, port, "-O", "0", seconds=1) > 200e6
 
 
+@pytest.mark.needs("memory", "pids")
+def test_an_update_that_is_refused_puts_the_rate_back(kennel, load):
+    """The rate could be had, the memory could not: neither is changed, by what the kernel itself says."""
+    guest = Guest(kennel, "--net-rate", "10M", "-m", "100M", *load, command=(LOAD, "anon", "60"))
+    wait_line(kennel, guest.id, "ready")
+
+    def state():
+        shaping = [kennel.lab.host.run("tc", *words) for words in (("qdisc",), ("filter", "show", "dev", guest.host_end, "root"))]
+        return shaping, kennel.inspect(guest.id)["limits"]
+
+    before = state()
+    with pytest.raises(VarlinkError) as e:
+        kennel.call("Update", container=guest.id, limits={"netRateIn": 50_000_000, "netRateOut": 5_000_000, "memory": 20 << 20, "pids": 9})
+    assert e.value.short == "InvalidSpec" and e.value.parameters["field"] == "limits.memory", e.value
+    assert state() == before
+    kennel.call("Update", container=guest.id, limits={"netRateIn": 50_000_000})
+    assert state() != before
+
+
 def test_net_rate_of_one_is_not_the_others(kennel, load):
     slow = listening(kennel, load, "--net-rate", "1M")
     fast = listening(kennel, load)

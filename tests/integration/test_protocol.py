@@ -123,7 +123,7 @@ def test_detach_ends_the_call_and_not_the_container(kennel):
 
 def test_null_is_absence(kennel):
     reply = kennel.call("Stats", containers=None, intervalUsec=None)
-    assert reply == {"samples": []}
+    assert reply == {"samples": [], "complete": True}
     container = kennel.call("Run", command=["sleep", "1000"], name=None, limits={"memory": None}, env=None)["container"]
     assert container["name"] == container["id"][:12]
 

@@ -872,7 +872,7 @@ WRONG = [
     (["--io-weight", "0"], ["--io-weight", '"0"', "1 to 10000"]),
     (["--device-read-bps", "/dev/null:1M"], ["--device-read-bps", "/dev/null", "block device"]),
     (["--device-write-bps", "/dev/nothing:1M"], ["--device-write-bps", "/dev/nothing", "/dev/sda"]),
-    (["--device-read-iops", "8:0:0"], ["--device-read-iops", '"0"', "1 or more"]),
+    (["--device-read-iops", "8:0:1"], ["--device-read-iops", '"1"', "2 or more"]),
     (["--device-write-iops", "8:0:x"], ["--device-write-iops", '"x"']),
     (["--disk", "1k"], ["--disk", '"1k"', "1048576"]),
     (["--disk-inodes", "1"], ["--disk-inodes", '"1"', "16"]),

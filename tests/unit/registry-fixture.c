@@ -455,6 +455,7 @@ int fixture_set_up(void **state) {
     fakes.hang_fd = 0;
     fakes.n_hanging = 0;
     fakes.oom_kills = 0;
+    fakes.storage = (StorageUsage){ 0, 0, STORAGE_LIMIT_NONE, STORAGE_LIMIT_NONE, NULL };
     fakes.has_executed = 1;
     fakes.exec_seccomp = NULL;
     fixture_open(f);

@@ -20,7 +20,6 @@ static int set_up(void **state) {
     fakes.event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     fakes.n_layers = 0;
     fakes.n_layers_open = 0;
-    fakes.storage = (StorageUsage){ 0, 0, STORAGE_LIMIT_NONE, STORAGE_LIMIT_NONE, NULL };
     fakes.storage_refuses = false;
     fakes.n_endpoints = 0;
     fakes.n_endpoints_open = 0;
