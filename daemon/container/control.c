@@ -22,6 +22,8 @@
 #define LIST_COMMANDS_BYTES (8U * 1024U * 1024U)
 #define LIST_COMMAND_MIN    256U
 #define LIST_ARGUMENT_COST  40U
+/* How long the arguments of all may take to read; a fork bomb has its names listed at once. */
+#define LIST_ARGUMENTS_USEC 1000000U
 
 int container_kill_all(Container *c) {
     int r = c->group ? cgroup_group_kill(c->group) : 0;
@@ -434,12 +436,12 @@ static int cut_command(char **command, size_t budget) {
  * PID was in the group when the list was read, and may be another's by now, if only because an earlier one of the list
  * took its time. The pidfd comes first; if what it stands for has that number last of all, it had it throughout.
  */
-static int read_member(CgroupGroup *g, pid_t pid, size_t budget, ProcessInfo *ret) {
+static int read_member(CgroupGroup *g, pid_t pid, bool with_arguments, size_t budget, ProcessInfo *ret) {
     _cleanup_fd_ int pidfd = process_pidfd_open(pid);
     if (pidfd < 0)
         return pidfd;
     ProcessInfo info;
-    int r = process_info_read(pid, &info);
+    int r = process_info_read(pid, with_arguments, &info);
     if (r < 0)
         return r;
     r = cut_command(info.command, budget);
@@ -465,8 +467,9 @@ static int read_members(ListJob *l, CgroupGroup *g) {
     size_t budget = LIST_COMMANDS_BYTES / (n + 1);
     if (budget < LIST_COMMAND_MIN)
         budget = LIST_COMMAND_MIN;
+    uint64_t until = now_usec() + LIST_ARGUMENTS_USEC;
     for (size_t i = 0; i < n; i++)
-        if (read_member(g, pids[i], budget, &l->processes[l->n]) >= 0)
+        if (read_member(g, pids[i], now_usec() < until, budget, &l->processes[l->n]) >= 0)
             l->n++;
     qsort(l->processes, l->n, sizeof(ProcessInfo), compare_processes);
     return 0;

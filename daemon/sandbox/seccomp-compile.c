@@ -4,7 +4,7 @@
  * Generates classic BPF for seccomp(2).
  *
  *     ld arch; native or go to `foreign`
- *     ld nr; the terminal guard; x32 unless opened: kill
+ *     ld nr; the guard; x32 unless opened: kill
  *     binary search for nr; at each leaf a verdict, or comparisons of arguments that end in one
  *     foreign: the same for each architecture that the profile opened; else kill
  *
@@ -21,6 +21,7 @@
 
 #include <asm/ioctls.h>
 #include <linux/audit.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <string.h>
 
@@ -43,7 +44,19 @@
 #endif
 
 /* The fixed beginning: up to the end of the guard of the native architecture. */
-#define PREAMBLE 10U
+#define PREAMBLE (4U + GUARD)
+#define GUARD    (6U + ELEMENTSOF(refused_commands))
+
+/*
+ * Commands of ioctl that no profile opens.
+ *
+ * Input pushed into a terminal is run by whoever reads it next, which may be a shell outside (CVE-2017-5226,
+ * CVE-2019-10063). A file's flags, set by way of the overlay, take the project id off it that its writable layer is
+ * counted by: what is written afterwards would be nobody's.
+ */
+static const uint32_t refused_commands[] = {
+    TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR,
+};
 
 typedef struct Emitter {
     struct sock_filter *code; /* BPF_MAXINSNS */
@@ -75,26 +88,30 @@ static void land(Emitter *e, size_t at) {
 }
 
 /*
- * Input pushed into a terminal is run by whoever reads it next, which may be a shell outside. The kernel takes the
- * command as 32 bits: so does this, whatever the caller put into the upper half (CVE-2017-5226, CVE-2019-10063).
+ * The kernel takes the command as 32 bits: so does this, whatever the caller put into the upper half. file_setattr is
+ * another name for the last two commands, and is answered as by the kernels that do not have it.
  */
-static void emit_terminal_guard(Emitter *e, uint32_t ioctl_number) {
-    emit(e, JEQ, 0, 5, ioctl_number);
+static void emit_guard(Emitter *e, const SeccompArchitecture *a) {
+    const size_t n = ELEMENTSOF(refused_commands);
+    uint32_t ioctl_number = UINT32_MAX, setattr_number = UINT32_MAX; /* no call has this number */
+    (void) seccomp_names_syscall("ioctl", a, &ioctl_number);
+    (void) seccomp_names_syscall("file_setattr", a, &setattr_number);
+    emit(e, JEQ, 0, (uint8_t) (n + 3), ioctl_number);
     emit(e, LOAD, 0, 0, (uint32_t) offsetof(struct seccomp_data, args[1]) + LOW);
-    emit(e, JEQ, 1, 0, TIOCSTI);
-    emit(e, JEQ, 0, 1, TIOCLINUX);
+    for (size_t i = 0; i < n; i++)
+        emit(e, JEQ, (uint8_t) (n - 1 - i), i + 1 == n, refused_commands[i]);
     emit(e, RETURN, 0, 0, SECCOMP_RET_ERRNO | EPERM);
     emit(e, LOAD, 0, 0, OFFSET_NUMBER);
+    emit(e, JEQ, 0, 1, setattr_number);
+    emit(e, RETURN, 0, 0, SECCOMP_RET_ERRNO | ENOSYS);
 }
 
 static void emit_preamble(Emitter *e, const SeccompArchitecture *native) {
-    uint32_t ioctl_number = 0;
-    (void) seccomp_names_syscall("ioctl", native, &ioctl_number);
     emit(e, LOAD, 0, 0, OFFSET_ARCH);
     emit(e, JEQ, 1, 0, native->audit);
     emit(e, JUMP, 0, 0, 0); /* to `foreign` */
     emit(e, LOAD, 0, 0, OFFSET_NUMBER);
-    emit_terminal_guard(e, ioctl_number);
+    emit_guard(e, native);
 }
 
 /* Where a comparison leads: on to the next instruction, to the rule's next condition, out of the rule. */
@@ -310,14 +327,12 @@ static void compile_search(Compiler *c, uint32_t section) {
 /* x32: the same architecture to the kernel, another table of calls. -1 is what a tracer writes to skip a call. */
 static void compile_x32(Compiler *c) {
     const SeccompProfile *p = c->profile;
-    uint32_t number;
 
     if (p->architectures[0]->audit != AUDIT_ARCH_X86_64)
         return;
     for (size_t i = 1; i < p->n_architectures; i++)
         if (p->architectures[i]->audit == AUDIT_ARCH_X86_64) {
-            if (seccomp_names_syscall("ioctl", p->architectures[i], &number) > 0)
-                emit_terminal_guard(&c->e, number);
+            emit_guard(&c->e, p->architectures[i]);
             return;
         }
     emit(&c->e, JGE, 0, 2, SECCOMP_X32_BIT);
@@ -327,13 +342,11 @@ static void compile_x32(Compiler *c) {
 
 static void compile_foreign(Compiler *c, const SeccompArchitecture *a) {
     Emitter *e = &c->e;
-    uint32_t number = 0;
 
     emit(e, JEQ, 1, 0, a->audit);
     size_t skip = emit(e, JUMP, 0, 0, 0);
     emit(e, LOAD, 0, 0, OFFSET_NUMBER);
-    if (seccomp_names_syscall("ioctl", a, &number) > 0)
-        emit_terminal_guard(e, number);
+    emit_guard(e, a);
     compile_search(c, a->audit);
     land(e, skip);
 }

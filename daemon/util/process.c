@@ -283,11 +283,11 @@ static int split_command(const char *text, size_t size, char ***ret) {
     return 0;
 }
 
-static int read_command(int proc_fd, const char *name, char ***ret) {
+static int read_command(int proc_fd, bool with_arguments, const char *name, char ***ret) {
     _cleanup_free_ char *buffer = malloc(COMMAND_BYTES_MAX);
     if (!buffer)
         return -ENOMEM;
-    ssize_t n = read_proc(proc_fd, "cmdline", buffer, COMMAND_BYTES_MAX);
+    ssize_t n = with_arguments ? read_proc(proc_fd, "cmdline", buffer, COMMAND_BYTES_MAX) : 0;
     if (n < 0)
         return (int) n;
     if (n == 0) /* a kernel thread or a zombie */
@@ -318,7 +318,7 @@ static int fill_from_stat(ProcessInfo *i, char *fields[STAT_FIELDS]) {
     return 0;
 }
 
-int process_info_read(pid_t host_pid, ProcessInfo *ret) {
+int process_info_read(pid_t host_pid, bool with_arguments, ProcessInfo *ret) {
     _cleanup_fd_ int proc_fd = open_proc(host_pid);
     if (proc_fd < 0)
         return proc_fd;
@@ -339,7 +339,7 @@ int process_info_read(pid_t host_pid, ProcessInfo *ret) {
     i.host_uid = (uid_t) strtoul(uid, NULL, 10);
     unsigned levels = innermost_pid(status, &i.pid);
     i.parent = parent_in_namespace(i.host_parent, levels);
-    r = read_command(proc_fd, name, &i.command);
+    r = read_command(proc_fd, with_arguments, name, &i.command);
     if (r < 0)
         return r;
     *ret = i;

@@ -42,5 +42,9 @@ typedef struct ProcessInfo {
     char **command;        /* argv; the name in [] where there is none */
 } ProcessInfo;
 
-int process_info_read(pid_t host_pid, ProcessInfo *ret); /* -ESRCH if it has gone */
+/*
+ * -ESRCH if it has gone. Arguments lie in the process's own memory: reading them waits for whoever changes its map, which
+ * a process that forks all the time does all the time. Without, `command` is its name in [].
+ */
+int process_info_read(pid_t host_pid, bool with_arguments, ProcessInfo *ret);
 void process_info_done(ProcessInfo *i);

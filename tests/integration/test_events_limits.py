@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import threading
 import time
 
 import pytest
-from kenneld import PATIENCE, SANITIZED, controllers, wait_for
+from kenneld import PATIENCE, SANITIZED, Kenneld, controllers, wait_for
 from measure import (
     LOAD,
     MIB,
@@ -376,10 +377,12 @@ def test_ports_of_tenants(tenants_daemon):
         "disk-default = 5",
     ],
 )
-def test_bad_configuration(make_daemon, line):
-    daemon = make_daemon(config=f"{line}\n", start=False)
-    done = subprocess.run(daemon.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
-    daemon.config.write_text("")
+def test_bad_configuration(line):
+    daemon = Kenneld(config=f"{line}\n")
+    try:
+        done = subprocess.run(daemon.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    finally:
+        shutil.rmtree(daemon.base)
     key, value = line.split(" = ")
     assert done.returncode != 0
     assert key in done.stderr and value in done.stderr and ":1" in done.stderr, done.stderr

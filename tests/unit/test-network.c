@@ -28,6 +28,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -91,6 +92,7 @@ static Space space_new(void) {
     assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
     s.pid = fork();
     if (s.pid == 0) {
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
         /* as the sandbox does: nothing of the daemon's stays open in a container */
         (void) dup2(ready[1], 0);
         (void) close_range(3, ~0U, 0);
@@ -892,8 +894,15 @@ static void bytes_are_counted_in_the_right_direction(void **state) {
     /* b's alone */
     assert_true(network_endpoint_usage(a.endpoint, &single));
     assert_in_range(single.in_bytes + single.out_bytes, 0, 1000);
-    /* and they outlive the container */
+    /* and they outlive the container, as those of one whose endpoint is closed do not */
+    inner = fd_close(inner);
     space_end(&b.space);
+    a.endpoint = network_endpoint_free(a.endpoint);
+    space_end(&a.space);
+    for (int i = 0; succeeds("ip -o link show kv" ID_A " >/dev/null 2>&1"); i++) {
+        assert_true(i < WAIT_MSEC / 10);
+        (void) usleep(10000);
+    }
     assert_int_equal(network_host_read(host), 0);
     assert_true(network_endpoint_usage(b.endpoint, &single));
     assert_true(single.in_bytes >= after.in_bytes && single.out_bytes >= after.out_bytes);
@@ -1216,6 +1225,17 @@ static void a_flushed_ruleset_is_made_again(void **state) {
     assert_true(succeeds("nft flush ruleset"));
 }
 
+static void an_end_leaves_its_neighbour_alone(void **state) {
+    require_root();
+    _cleanup_fd_ int web = listen_in(b.space.fd, 80);
+    assert_true(succeeds("ip neigh show | grep -q '^10.213.0.2 ' && nft list ruleset | grep -q " ID_A));
+    box_end(&a);
+    assert_true(succeeds("! ip neigh show | grep '^10.213.0.2 '"));
+    assert_true(succeeds("! nft list ruleset | grep -E '" ID_A "|10[.]213[.]0[.]2[^0-9]'"));
+    assert_true(succeeds("! ip -o link | grep " ID_A));
+    assert_true(connects(neighbour.fd, HOST_UP, 8080, web, NULL));
+}
+
 static void others_rules_are_left_alone(void **state) {
     require_root();
     assert_true(succeeds("nft list table ip mine | grep -q 'tcp dport 1 drop'"));
@@ -1347,6 +1367,7 @@ int main(void) {
         WITH(what_lives_is_taken_over, start_two),
         WITH(opening_comes_before_recovering, start_two),
         WITH(a_flushed_ruleset_is_made_again, start_two),
+        WITH(an_end_leaves_its_neighbour_alone, start_two),
         WITH(others_rules_are_left_alone, start_beside_others),
         WITH(two_daemons_do_not_share_a_bridge, start_two),
         WITH(filters_hold_with_bridge_netfilter, start_two),

@@ -168,7 +168,11 @@ static void the_signal_of_anothers_child_is_known(void **state) {
 static void info_of_ourselves(void **state) {
     ProcessInfo i = { 0 };
     assert_int_equal(prctl(PR_SET_NAME, "a) R (b c"), 0); /* what a naive parser of stat falls for */
-    assert_int_equal(process_info_read(getpid(), &i), 0);
+    assert_int_equal(process_info_read(getpid(), false, &i), 0);
+    assert_string_equal(i.command[0], "[a) R (b c]");
+    assert_null(i.command[1]);
+    process_info_done(&i);
+    assert_int_equal(process_info_read(getpid(), true, &i), 0);
     assert_int_equal(i.host_pid, getpid());
     assert_int_equal(i.host_parent, getppid());
     assert_int_equal(i.host_uid, getuid());
@@ -195,13 +199,13 @@ static void what_has_gone_is_esrch(void **state) {
     _cleanup_fd_ int pidfd = process_pidfd_open(pid);
     wait_readable(pidfd);
     ProcessInfo i = { 0 };
-    assert_int_equal(process_info_read(pid, &i), 0);
+    assert_int_equal(process_info_read(pid, true, &i), 0);
     assert_int_equal(i.state, 'Z');
     assert_int_equal(i.command[0][0], '[');
     process_info_done(&i);
     assert_int_equal(waitpid(pid, NULL, 0), pid);
     uint64_t start;
-    assert_int_equal(process_info_read(pid, &i), -ESRCH);
+    assert_int_equal(process_info_read(pid, true, &i), -ESRCH);
     assert_int_equal(process_start_time(pid, &start), -ESRCH);
     assert_int_equal(process_pidfd_open(pid), -ESRCH);
     _cleanup_fd_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -248,7 +252,7 @@ static void pids_of_a_namespace(void **state) {
     assert_int_equal(read(report[0], &second, sizeof(second)), sizeof(second));
     pid_t init = first == 2 ? second : first;
     ProcessInfo i = { 0 };
-    assert_int_equal(process_info_read(init, &i), 0);
+    assert_int_equal(process_info_read(init, true, &i), 0);
     assert_int_equal(i.pid, 1);
     assert_int_equal(i.parent, 0); /* its parent is outside */
     assert_int_equal(i.host_parent, middle);
@@ -258,7 +262,7 @@ static void pids_of_a_namespace(void **state) {
     snprintf(path, sizeof(path), "/proc/%d/task/%d/children", init, init);
     _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && read(fd, children, sizeof(children) - 1) > 0) {
-        assert_int_equal(process_info_read((pid_t) atoi(children), &i), 0);
+        assert_int_equal(process_info_read((pid_t) atoi(children), true, &i), 0);
         assert_int_equal(i.pid, 2);
         assert_int_equal(i.parent, 1);
         assert_int_equal(i.host_parent, init);

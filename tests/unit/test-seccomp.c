@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/fs.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -369,13 +370,19 @@ static void nobody_can_switch_the_guard_off(void **state) {
     };
     for (size_t i = 0; i < ELEMENTSOF(entries); i++)
         for (uint64_t high = 0; high <= 0x300000000; high += 0x100000000) {
-            uint64_t args[6] = { 0, TIOCSTI + high };
-            assert_int_equal(run(f, entries[i].arch, entries[i].nr, args), VERDICT_EPERM);
-            args[1] = TIOCLINUX + high;
-            assert_int_equal(run(f, entries[i].arch, entries[i].nr, args), VERDICT_EPERM);
-            args[1] = TIOCGWINSZ + high;
-            assert_int_equal(run(f, entries[i].arch, entries[i].nr, args), SECCOMP_RET_ALLOW);
+            static const uint64_t refused[] = {
+                TIOCSTI, TIOCLINUX, FS_IOC_SETFLAGS, FS_IOC32_SETFLAGS, FS_IOC_FSSETXATTR,
+            };
+            static const uint64_t others[] = { TIOCGWINSZ, FS_IOC_GETFLAGS, FS_IOC_FSGETXATTR, FICLONE };
+            for (size_t k = 0; k < ELEMENTSOF(refused); k++)
+                assert_int_equal(run(f, entries[i].arch, entries[i].nr, (uint64_t[6]){ 0, refused[k] + high }),
+                                 VERDICT_EPERM);
+            for (size_t k = 0; k < ELEMENTSOF(others); k++)
+                assert_int_equal(run(f, entries[i].arch, entries[i].nr, (uint64_t[6]){ 0, others[k] + high }),
+                                 SECCOMP_RET_ALLOW);
         }
+    /* the same commands as a system call of its own */
+    assert_int_equal(run(f, seccomp_names_native()->audit, 469, (uint64_t[6]){ 0 }), SECCOMP_RET_ERRNO | ENOSYS);
     assert_int_equal(run(f, AUDIT_ARCH_S390X, 1, (uint64_t[6]){ 0 }), SECCOMP_RET_KILL_PROCESS);
     seccomp_program_unref(p);
 }
@@ -512,6 +519,11 @@ static void default_profile_refuses(void **state) {
         { "TIOCLINUX + 2^32", SYS_ioctl, { (uint64_t) -1, TIOCLINUX + 0x100000000 }, EPERM },
         { "TIOCSETD + 2^32", SYS_ioctl, { (uint64_t) -1, TIOCSETD + 0x100000000 }, EPERM },
         { "TIOCGWINSZ", SYS_ioctl, { (uint64_t) -1, TIOCGWINSZ }, EBADF },
+        /* a file's flags and project */
+        { "FS_IOC_SETFLAGS", SYS_ioctl, { (uint64_t) -1, FS_IOC_SETFLAGS }, EPERM },
+        { "FS_IOC_FSSETXATTR + 2^32", SYS_ioctl, { (uint64_t) -1, FS_IOC_FSSETXATTR + 0x100000000 }, EPERM },
+        { "FS_IOC_GETFLAGS", SYS_ioctl, { (uint64_t) -1, FS_IOC_GETFLAGS }, EBADF },
+        { "file_setattr", 469, { (uint64_t) -1 }, ENOSYS },
         /* unknown ones */
         { "9999", 9999, { 0 }, ENOSYS },
         { "-1", -1, { 0 }, ENOSYS },
