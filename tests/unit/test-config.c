@@ -227,7 +227,7 @@ static void test_ceilings(void **state) {
     assert_true(parse_ok("disk-default = 1048576").disk_default == 1048576);
     /* each can be `none`, which is what it is anyway */
     char text[sizeof(all_ceilings) + 256], *end = text;
-    for (const char *line = all_ceilings; *line; line = strchr(line, '\n') + 1)
+    for (const char *line = all_ceilings; *line; line += strcspn(line, "\n") + 1)
         end += sprintf(end, "%.*s none\n", (int) strcspn(line, "=") + 1, line);
     c = parse_ok(text);
     assert_true(is_none(&c.tenant_limits));

@@ -105,8 +105,12 @@ static void test_update_needs_an_interface(void **state) {
     update(f, c, &l);
     assert_int_equal(f->done_error.kind, ERROR_LIMIT_UNAVAILABLE);
     assert_string_equal(f->done_error.subject, "network");
-    fixture_remove(f, c, true);
-    assert_int_equal(container_update(c, &l, fixture_on_done, f, NULL) < 0, 1);
+    Error error = ERROR_INIT;
+    assert_int_equal(container_kill(c, SIGKILL, NULL), 0);
+    fixture_run_until(f, &f->n_notices, 2);
+    assert_true(container_update(c, &l, fixture_on_done, f, &error) < 0);
+    assert_int_equal(error.kind, ERROR_NOT_RUNNING);
+    fixture_remove(f, c, false);
 }
 
 static ContainerSpec *bridged(const char *script) {

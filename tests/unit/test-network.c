@@ -941,23 +941,39 @@ static double measure(bool out) {
     return (double) got * 8 / 1e6 / (now - begin);
 }
 
+/* A rate must never be exceeded; that it is used is seen at one of several tries, for the machine may be busy. */
+static void assert_rate(bool out, double wanted) {
+    double got = 0;
+    for (int i = 0; i < 5 && got < wanted * 0.9; i++) {
+        got = measure(out);
+        assert_true(got < wanted * 1.1);
+    }
+    if (got < wanted * 0.9)
+        fail_msg("%.1f of %.1f Mbit/s", got, wanted);
+}
+
+static void assert_no_rate(bool out) {
+    double got = 0;
+    for (int i = 0; i < 5 && got < 200; i++)
+        got = measure(out);
+    assert_true(got >= 200);
+}
+
 static void rates_hold(void **state) {
     require_root();
     Error e = ERROR_INIT;
-    assert_true(measure(false) > 200 && measure(true) > 200);
+    assert_no_rate(false);
+    assert_no_rate(true);
     assert_int_equal(network_endpoint_set_rates(a.endpoint, &(NetworkRates){ 20000000, 50000000 }, &e), 0);
-    double in = measure(false), out = measure(true);
-    print_message("20 in: %.1f, 50 out: %.1f\n", in, out);
-    assert_true(in > 18 && in < 22);
-    assert_true(out > 45 && out < 55);
-    assert_int_equal(network_endpoint_set_rates(a.endpoint, &(NetworkRates){ NETWORK_RATE_NONE, 100000000 }, &e), 0);
-    out = measure(true);
-    assert_true(out > 90 && out < 110);
-    assert_true(measure(false) > 200);
+    assert_rate(false, 20);
+    assert_rate(true, 50);
+    assert_int_equal(network_endpoint_set_rates(a.endpoint, &(NetworkRates){ NETWORK_RATE_NONE, 10000000 }, &e), 0);
+    assert_rate(true, 10);
+    assert_no_rate(false);
     assert_true(succeeds("ip -o link show kb" ID_A " >/dev/null"));
     assert_int_equal(network_endpoint_set_rates(a.endpoint, &NETWORK_RATES_NONE, &e), 0);
     assert_true(succeeds("! ip -o link show kb" ID_A " 2>/dev/null"));
-    assert_true(measure(true) > 200);
+    assert_no_rate(true);
     /* redirected frames meet the filter as others do */
     assert_int_equal(network_endpoint_set_rates(a.endpoint, &(NetworkRates){ 100000000, 100000000 }, &e), 0);
     containers_reach_nobody(state);
