@@ -62,6 +62,7 @@ Container *container_unref(Container *c) {
     (void) sd_event_source_disable_unref(c->stop_source);
     (void) sd_event_source_disable_unref(c->retry_source);
     (void) container_log_free(c->log);
+    limit_watch_done(c);
     account_sampler_remove(&c->account);
     account_text_done(&c->final);
     (void) storage_layer_free(c->layer);

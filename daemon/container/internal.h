@@ -226,6 +226,8 @@ void limit_watch_begin(Container *c);
 void limit_watch_resume(Container *c, uint64_t oom_kills_told);
 /* The container has ended: tells what has not been told yet. Its group must still be there. */
 void limit_watch_end(Container *c);
+/* Tells nothing: for a container that runs on without this daemon. */
+void limit_watch_done(Container *c);
 
 /* container.c */
 NetworkSpec container_network_spec(const Container *c);

@@ -148,12 +148,16 @@ void limit_watch_begin(Container *c) {
     look(c, false); /* what happened before anybody watched */
 }
 
-void limit_watch_end(Container *c) {
+void limit_watch_done(Container *c) {
     LimitWatch *w = &c->limits;
     for (size_t i = 0; i < w->n_sources; i++)
         w->sources[i] = sd_event_source_disable_unref(w->sources[i]);
     w->n_sources = 0;
     w->timer = sd_event_source_disable_unref(w->timer);
+}
+
+void limit_watch_end(Container *c) {
+    limit_watch_done(c);
     look(c, true);
     look_at_layer(c, true);
 }

@@ -228,7 +228,7 @@ static void test_ceilings(void **state) {
     /* each can be `none`, which is what it is anyway */
     char text[sizeof(all_ceilings) + 256], *end = text;
     for (const char *line = all_ceilings; *line; line += strcspn(line, "\n") + 1)
-        end += sprintf(end, "%.*s none\n", (int) strcspn(line, "=") + 1, line);
+        end = stpcpy(mempcpy(end, line, strcspn(line, "=") + 1), " none\n");
     c = parse_ok(text);
     assert_true(is_none(&c.tenant_limits));
     /* and has a key of its own for the field that it bounds */
