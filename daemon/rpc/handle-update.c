@@ -58,8 +58,8 @@ int handle_update(Call *call, Error *reterr) {
         return r;
     ContainerState state = container_state(c);
     if (state != CONTAINER_RUNNING && state != CONTAINER_PAUSED)
-        return error_set(reterr, ERROR_NOT_RUNNING, ESRCH, container_id(c), "it is %s",
-                         container_state_to_string(state));
+        return error_set(reterr, ERROR_NOT_RUNNING, ESRCH, container_id(c), "%s",
+                         state == CONTAINER_CREATED ? "it is still being started" : "it has exited");
     _cleanup_free_ UpdateState *s = calloc(1, sizeof(UpdateState));
     if (!s)
         return fields_oom(reterr);
