@@ -241,6 +241,7 @@ def test_in_tmux_with_a_resize_and_a_detach(kennel):
         tmux("send-keys", "clear; stty size", "Enter")
         tmux.screen_has("^20 70$")
         tmux("send-keys", "C-c")
+        tmux.screen_has(r"\^C")  # with it goes whatever has been typed by then
         tmux("send-keys", "echo still-$((1+1))", "Enter")
         tmux.screen_has("^still-2$")
         tmux("send-keys", "C-p", "C-q")
