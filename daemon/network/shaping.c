@@ -23,14 +23,15 @@
 #include <linux/tc_act/tc_mirred.h>
 #include <string.h>
 
-#define BURST_MSEC   20U
-#define BURST_MIN    4096U /* bytes: two frames and a bit */
-#define BURST_MAX    (4U << 20)
-#define QUEUE_MSEC   200U
-#define QUEUE_MIN    (24U * 1514U)
-#define QUEUE_MAX    (8U << 20)
-#define ROOT_HANDLE  TC_H_MAKE(0x10000U, 0)
-#define ENTRY_HANDLE TC_H_MAKE(TC_H_INGRESS, 0)
+#define BURST_MSEC    20U
+#define BURST_MIN     4096U /* bytes: two frames and a bit */
+#define BURST_MAX     (4U << 20)
+#define QUEUE_MSEC    200U
+#define QUEUE_MIN     (24U * 1514U)
+#define QUEUE_MAX     (8U << 20)
+#define FIRST_HANDLE  TC_H_MAKE(1U << 16, 0)
+#define SECOND_HANDLE TC_H_MAKE(2U << 16, 0)
+#define ENTRY_HANDLE  TC_H_MAKE(TC_H_INGRESS, 0)
 
 /* Bytes that go by in MSEC at a rate. */
 static uint32_t bytes_in(uint64_t bytes_per_second, unsigned msec, uint32_t min, uint32_t max) {
@@ -49,14 +50,48 @@ static struct nl_msg *tc_message(int type, int flags, int index, uint32_t parent
     return netlink_message(type, flags, &t, sizeof(t));
 }
 
-static int add_bucket(NetworkHost *h, int index, uint64_t bits) {
-    uint64_t bytes = bits / 8;
+/* ---- a bucket at an interface's root ---- */
+
+typedef struct Bucket {
+    uint32_t handle;
+    uint64_t bytes; /* per second */
+} Bucket;
+
+static int parse_bucket(const struct nlmsghdr *n, void *userdata) {
+    struct nlattr *a[TCA_MAX + 1], *options[TCA_TBF_MAX + 1];
+    struct tc_tbf_qopt parameters;
+    Bucket *b = userdata;
+    if (n->nlmsg_type != RTM_NEWQDISC || nlmsg_parse((struct nlmsghdr *) n, sizeof(struct tcmsg), a, TCA_MAX, NULL) < 0)
+        return 0;
+    if (!a[TCA_KIND] || nla_strcmp(a[TCA_KIND], "tbf") != 0 || !a[TCA_OPTIONS] ||
+        nla_parse_nested(options, TCA_TBF_MAX, a[TCA_OPTIONS], NULL) < 0 || !options[TCA_TBF_PARMS] ||
+        nla_len(options[TCA_TBF_PARMS]) < (int) sizeof(parameters))
+        return 0;
+    memcpy(&parameters, nla_data(options[TCA_TBF_PARMS]), sizeof(parameters));
+    b->bytes = options[TCA_TBF_RATE64] ? nla_get_u64(options[TCA_TBF_RATE64]) : parameters.rate.rate;
+    b->handle = ((const struct tcmsg *) nlmsg_data(n))->tcm_handle;
+    return 0;
+}
+
+/* All zero if there is none. */
+static int read_bucket(NetworkHost *h, int index, Bucket *ret) {
+    *ret = (Bucket){ 0 };
+    /* Without the echo it is only told to those who watch. */
+    int r = netlink_request(&h->route, tc_message(RTM_GETQDISC, NLM_F_ECHO, index, TC_H_ROOT, 0, 0), parse_bucket, ret);
+    return r == -ENOENT || r == -EINVAL ? 0 : r;
+}
+
+/*
+ * A new one in place of what there is, for which it needs another handle. Changed in place it would keep its queue, whose
+ * segments may be larger than the new bucket: these would wait for ever, and everything else behind them.
+ */
+static int add_bucket(NetworkHost *h, int index, uint64_t bytes, uint32_t handle) {
     uint32_t burst = bytes_in(bytes, BURST_MSEC, BURST_MIN, BURST_MAX);
     struct tc_tbf_qopt parameters = {
         .rate = { .rate = bytes > UINT32_MAX ? UINT32_MAX : (uint32_t) bytes, .linklayer = TC_LINKLAYER_ETHERNET },
         .limit = bytes_in(bytes, QUEUE_MSEC, QUEUE_MIN, QUEUE_MAX) + burst,
     };
-    struct nl_msg *m = tc_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index, TC_H_ROOT, ROOT_HANDLE, 0);
+    struct nl_msg *m = tc_message(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, index, TC_H_ROOT, handle, 0);
     if (!m)
         return -ENOMEM;
     int put = nla_put_string(m, TCA_KIND, "tbf");
@@ -70,31 +105,16 @@ static int add_bucket(NetworkHost *h, int index, uint64_t bits) {
     return netlink_change(&h->route, m, put);
 }
 
-/* ---- read back ---- */
-
-static int read_bucket(const struct nlmsghdr *n, void *userdata) {
-    struct nlattr *a[TCA_MAX + 1], *options[TCA_TBF_MAX + 1];
-    struct tc_tbf_qopt parameters;
-    uint64_t *rate = userdata;
-    if (n->nlmsg_type != RTM_NEWQDISC || nlmsg_parse((struct nlmsghdr *) n, sizeof(struct tcmsg), a, TCA_MAX, NULL) < 0)
-        return 0;
-    if (!a[TCA_KIND] || nla_strcmp(a[TCA_KIND], "tbf") != 0 || !a[TCA_OPTIONS] ||
-        nla_parse_nested(options, TCA_TBF_MAX, a[TCA_OPTIONS], NULL) < 0 || !options[TCA_TBF_PARMS] ||
-        nla_len(options[TCA_TBF_PARMS]) < (int) sizeof(parameters))
-        return 0;
-    memcpy(&parameters, nla_data(options[TCA_TBF_PARMS]), sizeof(parameters));
-    *rate = options[TCA_TBF_RATE64] ? nla_get_u64(options[TCA_TBF_RATE64]) : parameters.rate.rate;
-    return 0;
-}
-
-static int check_bucket(NetworkHost *h, int index, uint64_t bits) {
-    uint64_t bytes = 0;
-    /* Without the echo it is only told to those who watch. */
-    int r =
-        netlink_request(&h->route, tc_message(RTM_GETQDISC, NLM_F_ECHO, index, TC_H_ROOT, 0, 0), read_bucket, &bytes);
+static int set_bucket(NetworkHost *h, int index, uint64_t bits) {
+    Bucket before, after;
+    int r = read_bucket(h, index, &before);
+    if (r >= 0)
+        r = add_bucket(h, index, bits / 8, before.handle == FIRST_HANDLE ? SECOND_HANDLE : FIRST_HANDLE);
+    if (r >= 0)
+        r = read_bucket(h, index, &after);
     if (r < 0)
         return r;
-    return bytes == bits / 8 ? 0 : -EIO;
+    return after.bytes == bits / 8 ? 0 : -EIO;
 }
 
 static int remove_queue(NetworkHost *h, int index, uint32_t parent, uint32_t handle) {
@@ -108,8 +128,7 @@ static int remove_queue(NetworkHost *h, int index, uint32_t parent, uint32_t han
 static int set_in(NetworkHost *h, int index, uint64_t bits) {
     if (bits == NETWORK_RATE_NONE)
         return remove_queue(h, index, TC_H_ROOT, 0);
-    int r = add_bucket(h, index, bits);
-    return r < 0 ? r : check_bucket(h, index, bits);
+    return set_bucket(h, index, bits);
 }
 
 /* ---- out: the container sends ---- */
@@ -181,9 +200,7 @@ static int set_out(NetworkHost *h, const char *name, int index, uint64_t bits) {
     }
     int r = add_ifb(h, name, &i);
     if (r >= 0)
-        r = add_bucket(h, i.index, bits);
-    if (r >= 0)
-        r = check_bucket(h, i.index, bits);
+        r = set_bucket(h, i.index, bits);
     if (r >= 0)
         r = interface_up(&h->route, i.index);
     if (r >= 0)

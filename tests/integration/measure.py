@@ -6,16 +6,20 @@ import os
 import pathlib
 import select
 import subprocess
+import tempfile
 import threading
 import time
 
 import pytest
-from kenneld import PATIENCE, cgroup_directories, host_pids_of, wait_for
+from kenneld import PATIENCE, cgroup_directories, controllers, host_pids_of, wait_for
 from varlink import Closed, VarlinkError
 
 MIB = 2**20
 TICK = os.sysconf("SC_CLK_TCK")
 LOAD = "/mnt/load"
+
+# version 1 and version 2 have different names for it
+needs_io = pytest.mark.skipif(not {"blkio", "io"} & controllers(), reason="no cgroup controller for I/O: see /sys/fs/cgroup")
 
 
 @pytest.fixture(scope="session")
@@ -74,6 +78,24 @@ def rates_of(pids, seconds):
     return [(b - a) / (end - begin) for a, b in zip(before, after)]
 
 
+def idle():
+    """Seconds in which the host's CPUs had nothing to do, since it was started."""
+    fields = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()
+    return (int(fields[4]) + int(fields[5])) / TICK
+
+
+def hold_to(what, limit, share, measure, tries=4):
+    """MEASURE() is never more than LIMIT and SHARE of it; and nearly as much, unless others leave this host nothing."""
+    for _ in range(tries):
+        unused, begin = idle(), time.monotonic()
+        value = measure()
+        busy = idle() - unused < 0.2 * (time.monotonic() - begin)
+        assert value <= limit * (1 + share), f"{value:.4g}, not {limit:.4g} {what}"
+        if value >= limit * (1 - share):
+            return
+    assert busy, f"{value:.4g}, not {limit:.4g} {what}"
+
+
 def control(container, *names):
     """The text of a container's cgroup file that has one of NAMES (of version 1 and of version 2)."""
     for directory in cgroup_directories(container):
@@ -82,6 +104,11 @@ def control(container, *names):
             if path.exists():
                 return path.read_text().strip()
     raise AssertionError(f"{container} has none of {names} in {cgroup_directories(container)}")
+
+
+def has_control(container, name):
+    """Does the kernel have such a file?"""
+    return any(pathlib.Path(directory, name).exists() for directory in cgroup_directories(container))
 
 
 def quota(container):
@@ -180,12 +207,14 @@ class Disk:
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("disk")
-    directory.parent.chmod(0o755)
+def disk():
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="kennel-test-disk-"))
+    directory.chmod(0o755)
     d = Disk(directory / "mounted", 256)
     yield d
     d.close()
+    d.directory.rmdir()
+    directory.rmdir()
 
 
 # what Kennel says -----------------------------------------------------------------------------------------------------

@@ -17,8 +17,10 @@ from measure import (
     check_sample,
     disk,  # noqa: F401 (a fixture)
     events_since,
+    has_control,
     inside,
     load,  # noqa: F401 (a fixture)
+    needs_io,
     now_usec,
     sample_of,
     smaps_of,
@@ -121,7 +123,7 @@ def io_of(sample, device):
     return found[0] if found else {"readBytes": 0, "writeBytes": 0, "reads": 0, "writes": 0}
 
 
-@pytest.mark.skipif(not {"blkio", "io"} & controllers(), reason="no cgroup controller for I/O: see /sys/fs/cgroup")
+@needs_io
 def test_io(kennel, load, disk):
     container = kennel.start_container(*load, "-v", f"{disk.directory}:/disk")
     idle = kennel.start_container()
@@ -192,7 +194,7 @@ def test_pids(kennel, load):
     wait_line(kennel, container, "alone")
     pids = sample_of(kennel, container)["pids"]
     assert pids["current"] == tasks_of(container) == 2
-    assert pids["peak"] == 20
+    assert pids.get("peak") == (20 if has_control(container, "pids.peak") else None)
 
 
 def test_pressure(kennel, load):
@@ -293,7 +295,7 @@ def test_final_sample(kennel, load):
     usage = [s["cpu"]["usageUsec"] for s in own.samples(container)]
     assert usage == sorted(usage) and usage[-1] >= 300000
     if "pids" in controllers():
-        assert final["pids"]["current"] == 0 and final["pids"]["peak"] >= 2
+        assert final["pids"]["current"] == 0 and final["pids"].get("peak") in (None, *range(2, 9))
     assert kennel.inspect("f")["sample"] == final, "Inspect keeps the totals"
     said = json.loads(kennel.kennel("inspect", "f").ok())
     assert (said[0] if isinstance(said, list) else said)["sample"] == final
@@ -312,8 +314,6 @@ def test_totals_of_one_that_ran_for_a_moment(kennel, load):
     sample = wait_for(lambda: kennel.inspect("quick").get("sample"), "the totals")
     check_sample(sample)
     assert sample["final"] is True and sample["cpu"]["usageUsec"] > 0
-    if "pids" in controllers():
-        assert sample["pids"]["peak"] >= 1
 
 
 def test_totals_survive_the_daemon(daemon, load):

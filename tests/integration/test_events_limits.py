@@ -275,13 +275,8 @@ def test_many_devices(kennel, disk):
 
 
 TENANT = 65533
-CEILINGS = """
-tenant-group = users
-tenant-memory-max = 64M
-tenant-cpus-max = 0.5
-tenant-pids-max = 50
-tenant-disk-max = 40M
-"""
+TENANTS = "tenant-group = users\ntenant-disk-max = 40M\n"
+CEILINGS = "tenant-memory-max = 64M\ntenant-cpus-max = 0.5\ntenant-pids-max = 50\n"
 
 
 def as_tenant(daemon, *arguments):
@@ -302,12 +297,12 @@ def as_tenant(daemon, *arguments):
 
 @pytest.fixture
 def tenants_daemon(make_daemon):
-    return make_daemon(config=CEILINGS)
+    return make_daemon(config=TENANTS)
 
 
 @pytest.mark.needs("memory", "cpu", "pids")
-def test_ceilings(tenants_daemon):
-    daemon = tenants_daemon
+def test_ceilings(make_daemon):
+    daemon = make_daemon(config=TENANTS + CEILINGS)
     started = as_tenant(daemon, "run", "-d", "--name", "t", "--", "sleep", "infinity")
     assert started.returncode == 0, started.stderr
     container = started.stdout.strip()
@@ -332,6 +327,17 @@ def test_ceilings(tenants_daemon):
     daemon.kennel("update", "-m", "128M", "t").ok()
     assert daemon.inspect(container)["limits"]["memory"] == 128 * MIB
     assert daemon.inspect(daemon.start_container())["limits"].get("memory") is None
+
+
+@pytest.mark.skipif({"memory", "cpu", "pids"} <= controllers(), reason="this host can keep each ceiling: see /sys/fs/cgroup")
+def test_ceilings_that_the_host_cannot_keep():
+    """A promise of the configuration's that cannot be kept is none: the daemon does not start, and says which."""
+    daemon = Kenneld(config=CEILINGS)
+    try:
+        done = subprocess.run(daemon.command(), capture_output=True, text=True, timeout=PATIENCE, check=False)
+    finally:
+        shutil.rmtree(daemon.base)
+    assert done.returncode != 0 and "tenant-" in done.stderr, done.stderr
 
 
 def test_tenants_see_their_own_alone(tenants_daemon, load):

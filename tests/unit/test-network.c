@@ -921,7 +921,8 @@ static double measure(bool out) {
     static char buffer[65536];
     struct sockaddr_in to = at(text_of(a.spec.address), 82);
     _cleanup_fd_ int listener = listen_in(a.space.fd, 82), client = socket_in(host_fd, AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(client, (struct sockaddr *) &to, sizeof(to)), 0);
+    if (connect(client, (struct sockaddr *) &to, sizeof(to)) < 0)
+        fail_msg("%s", strerror(errno));
     _cleanup_fd_ int server = accept(listener, NULL, NULL);
     int from = out ? server : client, into = out ? client : server;
     pid_t pid = fork();
@@ -977,6 +978,39 @@ static void rates_hold(void **state) {
     /* redirected frames meet the filter as others do */
     assert_int_equal(network_endpoint_set_rates(a.endpoint, &(NetworkRates){ 100000000, 100000000 }, &e), 0);
     containers_reach_nobody(state);
+}
+
+/* What waits was cut for the bucket of then, and must not be in the way of all that follows. */
+static void a_rate_is_lowered_under_load(void **state) {
+    require_root();
+    static char buffer[65536];
+    for (int out = 0; out < 2; out++) {
+        struct sockaddr_in to = at(text_of(a.spec.address), 83);
+        NetworkRates high = { 100000000, 100000000 }, low = { 2000000, 2000000 };
+        assert_int_equal(network_endpoint_set_rates(a.endpoint, &high, NULL), 0);
+        _cleanup_fd_ int listener = listen_in(a.space.fd, 83), client = socket_in(host_fd, AF_INET, SOCK_STREAM, 0);
+        assert_int_equal(connect(client, (struct sockaddr *) &to, sizeof(to)), 0);
+        _cleanup_fd_ int server = accept(listener, NULL, NULL);
+        int from = out ? server : client, into = out ? client : server;
+        pid_t pid = fork();
+        if (pid == 0) {
+            (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+            while (write(from, buffer, sizeof(buffer)) > 0)
+                ;
+            _exit(0);
+        }
+        for (double end = seconds() + 0.5; seconds() < end;)
+            assert_true(read(into, buffer, sizeof(buffer)) > 0);
+        assert_int_equal(network_endpoint_set_rates(a.endpoint, &low, NULL), 0);
+        struct pollfd p = { .fd = into, .events = POLLIN };
+        for (double end = seconds() + 1; seconds() < end;) {
+            if (poll(&p, 1, WAIT_MSEC) != 1)
+                fail_msg("nothing comes any more");
+            assert_true(read(into, buffer, sizeof(buffer)) > 0);
+        }
+        (void) kill(pid, SIGKILL);
+        (void) waitpid(pid, NULL, 0);
+    }
 }
 
 static void rates_have_bounds(void **state) {
@@ -1374,6 +1408,7 @@ int main(void) {
         WITH(what_the_container_changes_is_its_own, start_two),
         WITH(bytes_are_counted_in_the_right_direction, start_two),
         WITH(rates_hold, start_two),
+        WITH(a_rate_is_lowered_under_load, start_two),
         WITH(the_highest_rate_is_read_back, start_two),
         WITH(used_ports_are_refused, start_none),
         WITH(the_host_is_not_made_a_router, start_none),
