@@ -4,8 +4,8 @@
  * The bridge: no spanning tree, no snooping, a MAC and an address of our own.
  *
  * It is in our group of interfaces: a bridge of that name which is not is somebody else's, and is neither used nor
- * removed. A bridge that a former daemon left is taken over if it has this configuration's address, and made anew if it has not
- * and is empty.
+ * removed. A bridge that a former daemon left is taken over if it has this configuration's address, and made anew if it
+ * has not and is empty.
  */
 
 #include "network/internal.h"

@@ -178,7 +178,7 @@ struct NetworkHost {
     NetlinkSocket statistics; /* the loop's alone */
 };
 
-/* Locally administered, from the address, so that it tells nothing of the host and is never one of another container. */
+/* Locally administered, from the address, so that it tells nothing of the host and is no other container's. */
 void network_mac(uint32_t address, bool host_end, uint8_t ret[static NETWORK_MAC_LENGTH]);
 /* ERROR_LIMIT_UNAVAILABLE "network", as everything that the host cannot do. */
 int network_unavailable(const NetlinkSocket *s, int code, const char *what, Error *reterr);

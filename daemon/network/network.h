@@ -4,13 +4,13 @@
 /*
  * Networks of containers: a bridge of the daemon's own, and on it one veth pair for each container.
  *
- * The host's end is called kv<id>, so that whose it is can be read off the kernel after any accident; the container's end
- * is eth0. The bridge's ports are isolated from each other, and nftables tables of the bridge's own drop everything that
- * is not allowed by name: a port may send whole IPv4 packets from its own MAC and address to the bridge's MAC; nothing of
- * IPv6, and no ARP, which permanent neighbour entries on both sides make needless. From container to host nothing passes,
- * but answers to what the host began. Outbound traffic passes only if the configuration wants it, masqueraded. What is
- * published is forwarded by destination NAT, from everywhere but the bridge. Where a firewall of the host's drops what
- * ours accepts, it stays dropped.
+ * The host's end is called kv<id>, so that whose it is can be read off the kernel after any accident; the container's
+ * end is eth0. The bridge's ports are isolated from each other, and nftables tables of the bridge's own drop everything
+ * that is not allowed by name: a port may send whole IPv4 packets from its own MAC and address to the bridge's MAC;
+ * nothing of IPv6, and no ARP, which permanent neighbour entries on both sides make needless. From container to host
+ * nothing passes, but answers to what the host began. Outbound traffic passes only if the configuration wants it,
+ * masqueraded. What is published is forwarded by destination NAT, from everywhere but the bridge. Where a firewall of
+ * the host's drops what ours accepts, it stays dropped.
  *
  * The bridge and the table are made when the first container needs them and go with the last.
  *
@@ -84,10 +84,11 @@ typedef struct NetworkHost NetworkHost;
 typedef struct NetworkEndpoint NetworkEndpoint;
 
 /*
- * Touches nothing in the kernel; a host on which nobody wants a bridge never sees one. SHARED_FD is a file that all daemons
- * of the host have in common (cgroup_hierarchies_shared_fd()): a lock on a byte of it, chosen by the bridge's name, keeps
- * two daemons from using one bridge. The lock is taken with the first container, or by a recovery that finds some, and
- * given back with the last: who comes second is told so when it starts a container (ERROR_LIMIT_UNAVAILABLE). Succeeds also where the kernel lacks bridges or nftables: network_host_missing().
+ * Touches nothing in the kernel; a host on which nobody wants a bridge never sees one. SHARED_FD is a file that all
+ * daemons of the host have in common (cgroup_hierarchies_shared_fd()): a lock on a byte of it, chosen by the bridge's
+ * name, keeps two daemons from using one bridge. The lock is taken with the first container, or by a recovery that
+ * finds some, and given back with the last: who comes second is told so when it starts a container
+ * (ERROR_LIMIT_UNAVAILABLE). Succeeds also where the kernel lacks bridges or nftables: network_host_missing().
  */
 int network_host_new(const NetworkConfig *config, int shared_fd, NetworkHost **ret, Error *reterr);
 /* Removes bridge and table if no container is on it any more. */
@@ -96,8 +97,8 @@ DEFINE_CLEANUP(NetworkHost, network_host_free)
 /* The bridge's own address, which is the containers' gateway. */
 uint32_t network_host_gateway(const NetworkHost *h);
 /*
- * Why there can be no bridge, for a person; NULL if there can. The first call tries it, in a network namespace of its own,
- * which takes some 10 ms. Says nothing of rates: what these need is named when one is set.
+ * Why there can be no bridge, for a person; NULL if there can. The first call tries it, in a network namespace of its
+ * own, which takes some 10 ms. Says nothing of rates: what these need is named when one is set.
  */
 const char *network_host_missing(NetworkHost *h);
 
@@ -107,20 +108,22 @@ int network_rates_check(const NetworkRates *r, Error *reterr);
 /* An address of the pool that no container has. -ENOSPC: all are taken. No system calls: for the loop. */
 int network_address_take(NetworkHost *h, uint32_t *ret);
 /*
- * For a container of an earlier daemon, which has had it all along; -EADDRNOTAVAIL if it is not of this pool, -EADDRINUSE
- * if it is taken already.
+ * For a container of an earlier daemon, which has had it all along; -EADDRNOTAVAIL if it is not of this pool,
+ * -EADDRINUSE if it is taken already.
  */
 int network_address_take_again(NetworkHost *h, uint32_t address);
 void network_address_give_back(NetworkHost *h, uint32_t address);
 
 /*
- * Makes sure of bridge and table, reserves the published ports on the host (ERROR_INVALID_SPEC "ports[1].host" if one is
- * in use), makes the veth pair into the network namespace of process PID, which has not run anything yet, configures both
- * ends, the sysctls in there (no router advertisements, no redirects, no IPv6), the filter and the rates, and reads back
- * what matters. Returns when frames pass. ID is the container's, 12 hexadecimal digits. On failure nothing is left. Blocks.
+ * Makes sure of bridge and table, reserves the published ports on the host (ERROR_INVALID_SPEC "ports[1].host" if one
+ * is in use), makes the veth pair into the network namespace of process PID, which has not run anything yet, configures
+ * both ends, the sysctls in there (no router advertisements, no redirects, no IPv6), the filter and the rates, and
+ * reads back what matters. Returns when frames pass. ID is the container's, 12 hexadecimal digits. On failure nothing
+ * is left. Blocks.
  *
- * ERROR_LIMIT_UNAVAILABLE "network": another daemon has the bridge; the pool overlaps a route or an address of the host's;
- * net.ipv4.ip_forward is off, which masquerading and ports that other hosts may reach need and nobody here turns on.
+ * ERROR_LIMIT_UNAVAILABLE "network": another daemon has the bridge; the pool overlaps a route or an address of the
+ * host's; net.ipv4.ip_forward is off, which masquerading and ports that other hosts may reach need and nobody here
+ * turns on.
  */
 int network_endpoint_create(NetworkHost *h, const char *id, pid_t pid, const NetworkSpec *spec, NetworkEndpoint **ret,
                             Error *reterr);
@@ -151,8 +154,8 @@ int network_endpoint_remove(NetworkHost *h, const char *id, const NetworkSpec *s
 int network_host_recover(NetworkHost *h, const char *const *ids, size_t n, Error *reterr);
 
 /*
- * One dump of all interfaces' statistics, kept until the next one: what network_endpoint_usage() answers from. A tick of
- * the sampler asks once for all containers. Does not wait for anybody but the kernel; for the loop.
+ * One dump of all interfaces' statistics, kept until the next one: what network_endpoint_usage() answers from. A tick
+ * of the sampler asks once for all containers. Does not wait for anybody but the kernel; for the loop.
  */
 int network_host_read(NetworkHost *h);
 /* false: the interface was not in the last dump. */

@@ -82,8 +82,8 @@ static int read_bucket(NetworkHost *h, int index, Bucket *ret) {
 }
 
 /*
- * A new one in place of what there is, for which it needs another handle. Changed in place it would keep its queue, whose
- * segments may be larger than the new bucket: these would wait for ever, and everything else behind them.
+ * A new one in place of what there is, for which it needs another handle. Changed in place it would keep its queue,
+ * whose segments may be larger than the new bucket: these would wait for ever, and everything else behind them.
  */
 static int add_bucket(NetworkHost *h, int index, uint64_t bytes, uint32_t handle) {
     uint32_t burst = bytes_in(bytes, BURST_MSEC, BURST_MIN, BURST_MAX);

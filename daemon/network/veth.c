@@ -7,8 +7,8 @@
  * settled: group, by which the filter knows it, from the first instant; no IPv6 of its own; a port that is isolated,
  * learns nothing and floods nothing, so that a container gets only what is sent to its own MAC.
  *
- * Trust: whoever is in the namespace later may do with its end what it likes, rename, readdress, remove it. Nothing here
- * relies on that end once the container runs.
+ * Trust: whoever is in the namespace later may do with its end what it likes, rename, readdress, remove it. Nothing
+ * here relies on that end once the container runs.
  */
 
 #include "network/internal.h"
@@ -260,7 +260,8 @@ static int is_passing(NetworkHost *h, const char *name, NetlinkSocket *inside) {
 }
 
 /*
- * The kernel turns a link on, then the port, then the bridge, in a work queue of its own; asking hurries it from 6.9 on.
+ * The kernel turns a link on, then the port, then the bridge, in a work queue of its own; asking hurries it from 6.9
+ * on.
  */
 int veth_wait(NetworkHost *h, const Member *m, NetlinkSocket *inside, Error *reterr) {
     char name[IFNAMSIZ];
