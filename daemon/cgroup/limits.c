@@ -233,10 +233,13 @@ static void format_device(const Step *s, const CgroupLimits *l, char text[static
                         value == CGROUP_LIMIT_NONE ? 0 : (unsigned long long) value);
 }
 
-/* No CPUs of its own: on cgroup2 an empty line, on v1 all that its parent has. */
+/*
+ * No CPUs of its own: all that its parent has. cgroup2 has an empty line for it, which Debian 12's kernel refuses as long
+ * as anything runs in the group (ENOSPC).
+ */
 static int format_cpuset(const CgroupHierarchies *h, const CgroupLimits *l, char text[static TEXT_MAX]) {
-    if (*l->cpuset || h->versions[CGROUP_CPUSET] == CGROUP_V2) {
-        (void) snprintf(text, TEXT_MAX, "%s", *l->cpuset ? l->cpuset : "\n");
+    if (*l->cpuset) {
+        (void) snprintf(text, TEXT_MAX, "%s", l->cpuset);
         return 0;
     }
     ssize_t n = cgroup_hierarchies_cpus(h, text, TEXT_MAX);
@@ -324,8 +327,6 @@ static bool says_the_same(const Step *s, const CgroupLimits *l, const char *writ
         return device_says_the_same(s, l, found);
     if (f->format == FORMAT_CPUSET) {
         char a[CGROUP_CPUSET_MAX], b[CGROUP_CPUSET_MAX];
-        if (*written == '\n')
-            return *found == '\n' || !*found;
         return cgroup_cpuset_normalize(written, a) >= 0 && cgroup_cpuset_normalize(found, b) >= 0 && strcmp(a, b) == 0;
     }
     size_t length = strlen(written);
@@ -515,12 +516,12 @@ static int read_cpu(int dir_fd, const LimitFile *f, char *text, uint64_t *ret) {
     return r == 0 ? quota_per_second(quota, period, ret) : r;
 }
 
-static int read_cpuset(const CgroupHierarchies *h, const LimitFile *f, char *text, CgroupLimits *l) {
+static int read_cpuset(const CgroupHierarchies *h, char *text, CgroupLimits *l) {
     char all[CGROUP_FILE_MAX];
     text[strcspn(text, "\n")] = 0;
     if (!*text)
         return 0;
-    if (f->version == CGROUP_V1 && cgroup_hierarchies_cpus(h, all, sizeof(all)) >= 0 && strcmp(all, text) == 0)
+    if (cgroup_hierarchies_cpus(h, all, sizeof(all)) >= 0 && strcmp(all, text) == 0)
         return 0;
     return cgroup_cpuset_normalize(text, l->cpuset);
 }
@@ -591,7 +592,7 @@ static int read_file(CgroupGroup *g, const LimitFile *f, CgroupLimits *l) {
         return (int) n;
     if (is_for_devices(f))
         return read_devices(f, text, l);
-    return f->format == FORMAT_CPUSET ? read_cpuset(g->hierarchies, f, text, l) : read_number(dir_fd, f, text, l);
+    return f->format == FORMAT_CPUSET ? read_cpuset(g->hierarchies, text, l) : read_number(dir_fd, f, text, l);
 }
 
 int cgroup_limits_read(CgroupGroup *g, CgroupLimits *ret, Error *reterr) {

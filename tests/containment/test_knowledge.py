@@ -11,7 +11,7 @@ UNAVOIDABLE = {
     r"/proc/(loadavg|uptime|stat|meminfo|vmstat|zoneinfo|buddyinfo|pagetypeinfo|slabinfo|interrupts|softirqs|schedstat)": (
         "the load and memory of the whole host; a container's own figures need a file system of their own in /proc"
     ),
-    r"/proc/(diskstats|partitions|locks|key-users|timer_list|sched_debug|swaps|cpuinfo|kpage.*|kallsyms|modules)": "the whole host's",
+    r"/proc/(diskstats|partitions|locks|key-users|timer_list|sched_debug|swaps|cpuinfo|kpage.*|kallsyms|modules|crypto)": "the whole host's",
     r"/proc/pressure/.*": "the whole host's pressure",
     r"/proc/sys/kernel/random/(uuid|boot_id|entropy_avail)": "random by nature, or the host's",
     r"/proc/sys/fs/(dentry-state|file-nr|inode-nr|inode-state|aio-nr|dquot.*|quota/.*)": "counters of the whole kernel",
