@@ -63,9 +63,13 @@ static int make_layer(int layer_fd, uint32_t id_base) {
     return 0;
 }
 
+/* Private: a clone is a peer of the host's mount where that is shared, and what is hung on it would come up there. */
 static int clone_plain(int fd) {
-    int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    return tree < 0 ? -errno : tree;
+    _cleanup_fd_ int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    struct mount_attr attr = { .propagation = MS_PRIVATE };
+    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return -errno;
+    return TAKE_FD(tree);
 }
 
 /* Two detached layers, none of them written: the least that an overlay can be made of. */

@@ -23,7 +23,7 @@ INTERFACE_FILE = REPOSITORY / "proto" / "io.kennel.varlink"
 INTERFACE = Interface(INTERFACE_FILE.read_text())
 SANITIZED = os.environ.get("KENNEL_SANITIZED") == "1"
 # Everything under the sanitizers takes several times as long; a limit is there to end what hangs.
-PATIENCE = 60 if SANITIZED else 20
+PATIENCE = (60 if SANITIZED else 20) * float(os.environ.get("KENNEL_TEST_SLOWNESS", "1"))
 
 
 def wait_for(condition, what, timeout=PATIENCE):
@@ -151,6 +151,7 @@ class Kenneld:
         # No manager started this daemon, whatever started the tests: its subtree is /kennel.
         environment = {**os.environ, "NOTIFY_SOCKET": path, **self.environment}
         environment.pop("INVOCATION_ID", None)
+        environment["SYSTEMD_EXEC_PID"] = "1"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
