@@ -356,6 +356,8 @@ static void read_number(const char *text, const UsageFile *f, CgroupUsage *u) {
 /* ---- files ---- */
 
 static bool is_used(const CgroupGroup *g, const UsageFile *f) {
+    if (f->format == FORMAT_ADDEND && g->hierarchies->lacks_memsw_failcnt) /* it says 0 and costs as much as any */
+        return false;
     return f->controller == _CGROUP_CONTROLLER_MAX || g->hierarchies->versions[f->controller] == f->version;
 }
 
