@@ -47,6 +47,9 @@ struct Daemon {
     WorkerPool *workers;
     SeccompCache *seccomp;
     SandboxHost *sandbox;
+    AppArmorHost *apparmor;
+    SELinuxHost *selinux;
+    Error apparmor_missing, selinux_missing;
     ContainerRegistry *registry;
     Server *server;
     DaemonSocket socket;
@@ -166,6 +169,10 @@ static ContainerEnvironment make_environment(const Daemon *d) {
         .hierarchies = d->hierarchies,
         .storage = d->storage,
         .network = d->network,
+        .apparmor = d->apparmor,
+        .selinux = d->selinux,
+        .apparmor_missing = d->apparmor_missing.message,
+        .selinux_missing = d->selinux_missing.message,
         .state_fd = d->state_fd,
         .data_fd = d->data_fd,
         .id_base = d->config.id_base,
@@ -226,6 +233,10 @@ static int open_containers(Daemon *d, Error *reterr) {
         r = sandbox_host_new(d->data_fd, &d->sandbox, reterr);
     if (r < 0)
         return r;
+    if (apparmor_host_new(d->data_fd, &d->apparmor, &d->apparmor_missing) < 0)
+        log_info("AppArmor is not used: %s", d->apparmor_missing.message);
+    if (selinux_host_new(&d->selinux, &d->selinux_missing) < 0)
+        log_info("SELinux is not used: %s", d->selinux_missing.message);
     ContainerEnvironment e = make_environment(d);
     r = container_registry_new(&e, &d->registry, reterr);
     if (r < 0)
@@ -304,6 +315,8 @@ Daemon *daemon_free(Daemon *d) {
         return NULL;
     (void) worker_pool_free(d->workers);
     (void) sandbox_host_free(d->sandbox);
+    (void) apparmor_host_free(d->apparmor);
+    (void) selinux_host_free(d->selinux);
     (void) seccomp_cache_free(d->seccomp);
     (void) network_host_free(d->network);
     (void) storage_host_free(d->storage);

@@ -20,6 +20,8 @@
 #include "container/events.h"
 #include "container/log.h"
 #include "container/spec.h"
+#include "sandbox/apparmor.h"
+#include "sandbox/selinux.h"
 #include "util/process.h"
 #include "util/worker.h"
 
@@ -66,6 +68,9 @@ typedef struct ContainerEnvironment {
     CgroupHierarchies *hierarchies;
     StorageHost *storage;
     NetworkHost *network;
+    AppArmorHost *apparmor; /* NULL: the host has none that Kennel could use, and apparmor_missing says why */
+    SELinuxHost *selinux;   /* NULL: likewise */
+    const char *apparmor_missing, *selinux_missing;
     int state_fd;     /* the state directory; containers/ID/ below it */
     int data_fd;      /* the data directory; containers/ID/ below it */
     uint32_t id_base; /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
@@ -180,6 +185,6 @@ ContainerExec *container_exec_release(ContainerExec *x, bool kill);
 typedef void (*ContainerListed)(void *userdata, ProcessInfo *processes, size_t n, const Error *error);
 int container_processes(Container *c, ContainerListed done, void *userdata, Error *reterr);
 
-/* Attestation as a worker's job: CHECKS and N are valid in the callback. */
-typedef void (*ContainerVerified)(void *userdata, const SandboxCheck *checks, size_t n, const Error *error);
+/* Attestation as a worker's job: CHECKS is valid in the callback. */
+typedef void (*ContainerVerified)(void *userdata, const CheckList *checks, const Error *error);
 int container_verify(Container *c, ContainerVerified done, void *userdata, Error *reterr);

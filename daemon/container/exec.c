@@ -73,7 +73,7 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
 static void exec_run(ContainerJob *j) {
     ExecJob *e = (ExecJob *) j;
     const Container *c = j->container;
-    SandboxPlacement placement = { cgroup_group_fd(e->group), born, e->group };
+    SandboxPlacement placement = { cgroup_group_fd(e->group), born, NULL, e->group };
     e->result = sandbox_exec(c->registry->environment.sandbox, e->init_pidfd, c->spec->sandbox.id_base, &e->program,
                              &placement, &e->process, &e->error);
 }
@@ -222,6 +222,11 @@ static int fill_in(const Container *c, SandboxProgram *p) {
         memcpy(p->rlimits, own->rlimits, own->n_rlimits * sizeof(SandboxRlimit));
         p->n_rlimits = own->n_rlimits;
     }
+    r = copy_string(&p->apparmor_profile, own->apparmor_profile);
+    if (r >= 0)
+        r = copy_string(&p->selinux_context, own->selinux_context);
+    if (r < 0)
+        return r;
     p->capabilities = own->capabilities;
     (void) seccomp_program_unref(p->seccomp);
     p->seccomp = own->seccomp ? seccomp_program_ref(own->seccomp) : NULL;

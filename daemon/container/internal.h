@@ -24,7 +24,9 @@
 #define CONTAINER_FREEZE_USEC  (5ULL * 1000000ULL)
 #define CONTAINER_EXECS_MAX    256U /* processes of Exec in one container: each costs the daemon two descriptors */
 #define CONTAINER_SECCOMP_FILE "seccomp.bpf"
-#define CONTAINER_SAMPLE_FILE  "sample.json" /* the totals, beside the record */
+/* In the file that daemons share: beyond the bytes of ids (65,536) and bridges (2^40 and 2^32 more). */
+#define CATEGORIES_FIRST_BYTE (1ULL << 41)
+#define CONTAINER_SAMPLE_FILE "sample.json" /* the totals, beside the record */
 
 typedef struct ContainerJob ContainerJob;
 
@@ -146,9 +148,10 @@ struct ContainerRegistry {
     sd_event_source *full_timer; /* see limit-events.c */
     ContainerLogThread *log_thread;
     Container *first, *last;
-    uint8_t *ranges;     /* a bit for each range of the pool: taken, by whomever */
-    uint32_t next_range; /* where to look first */
-    ContainerJob *jobs;  /* every job whose completion has not been called */
+    uint8_t *ranges;          /* a bit for each range of the pool: taken, by whomever */
+    uint32_t next_range;      /* where to look first */
+    CategoryPool *categories; /* NULL where no container has any */
+    ContainerJob *jobs;       /* every job whose completion has not been called */
 };
 
 static inline uint64_t now_usec(void) {
@@ -240,6 +243,20 @@ void container_execs_free(Container *c);
 bool registry_id_is_valid(const char *id);
 int registry_check_quota(ContainerRegistry *r, uid_t owner, bool new_container, Error *reterr);
 bool container_is_over(const Container *c);
+
+/*
+ * labels.c. assign() in the loop, with id_base known: names and categories; what it has taken by an error, release() gives
+ * back. prepare() in the start's thread. take_again() for a container of an earlier daemon.
+ */
+int container_labels_assign(ContainerRegistry *r, ContainerSpec *spec, Error *reterr);
+int container_labels_prepare(const Container *c, Error *reterr);
+int container_labels_take_again(Container *c);
+void container_labels_release(Container *c);
+
+/* attest.c, for threads */
+int container_attest(const SandboxExpectation *x, const Container *c, CheckList *checks);
+/* At the exec stop: ERROR_HARDENING_FAILED "attestation" names the first control that differs. */
+int container_attest_start(const Container *c, const SandboxExpectation *x, Error *reterr);
 
 /* ranges.c: which container has which 65,536 host ids. -ENOSPC: all are taken. */
 int ranges_init(ContainerRegistry *r, Error *reterr);

@@ -126,6 +126,7 @@ void container_release_numbers(Container *c) {
     if (!c->holds_numbers)
         return;
     c->holds_numbers = false;
+    container_labels_release(c);
     ranges_give_back(c->registry, c->spec->sandbox.id_base);
     if (c->spec->address)
         network_address_give_back(c->registry->environment.network, c->spec->address);

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define RECORD_FILE     "record.json"
-#define RECORD_VERSION  2
+#define RECORD_VERSION  3
 #define RECORD_SIZE_MAX (16U * 1024U * 1024U)
 
 typedef enum FieldType {
@@ -71,6 +71,16 @@ static const Field spec_fields[] = {
     FIELD(ContainerSpec, "logged", FIELD_BOOL, logged, 0, 0),
     FIELD(ContainerSpec, "seccompProfile", FIELD_STRING_OPTIONAL, seccomp_profile, 0, KENNEL_PROFILE_MAX),
     FIELD(ContainerSpec, "seccompUnconfined", FIELD_BOOL, seccomp_unconfined, 0, 0),
+    FIELD(ContainerSpec, "apparmorUnconfined", FIELD_BOOL, apparmor_unconfined, 0, 0),
+    FIELD(ContainerSpec, "labelDisabled", FIELD_BOOL, label_disabled, 0, 0),
+    FIELD(ContainerSpec, "categories", FIELD_U32, categories, 0, UINT32_MAX),
+    FIELD(ContainerSpec, "apparmorProfile", FIELD_STRING_OPTIONAL, sandbox.program.apparmor_profile, 1,
+          KENNEL_STRING_MAX),
+    FIELD(ContainerSpec, "selinuxContext", FIELD_STRING_OPTIONAL, sandbox.program.selinux_context, 1,
+          KENNEL_STRING_MAX),
+    FIELD(ContainerSpec, "fileContext", FIELD_STRING_OPTIONAL, sandbox.file_context, 1, KENNEL_STRING_MAX),
+    FIELD(ContainerSpec, "imageContext", FIELD_STRING_OPTIONAL, sandbox.image_context, 1, KENNEL_STRING_MAX),
+    FIELD(ContainerSpec, "shareContext", FIELD_STRING_OPTIONAL, sandbox.share_context, 1, KENNEL_STRING_MAX),
     FIELD(ContainerSpec, "memory", FIELD_U64_NONE, limits.cgroup.memory, 0, INT64_MAX),
     FIELD(ContainerSpec, "memorySwap", FIELD_U64_NONE, limits.cgroup.memory_swap, 0, INT64_MAX),
     FIELD(ContainerSpec, "memoryHigh", FIELD_U64_NONE, limits.cgroup.memory_high, 0, INT64_MAX),
@@ -108,6 +118,7 @@ static const Field mount_fields[] = {
     FIELD(SandboxMount, "kind", FIELD_INT, kind, SANDBOX_MOUNT_VOLUME, SANDBOX_MOUNT_TMPFS),
     FIELD(SandboxMount, "target", FIELD_STRING, target, 1, KENNEL_STRING_MAX),
     FIELD(SandboxMount, "readOnly", FIELD_BOOL, read_only, 0, 0),
+    FIELD(SandboxMount, "relabel", FIELD_INT, relabel, SANDBOX_RELABEL_NONE, SANDBOX_RELABEL_PRIVATE),
     FIELD(SandboxMount, "size", FIELD_U64, size, 0, INT64_MAX),
     FIELD(SandboxMount, "inodes", FIELD_U64, inodes, 0, INT64_MAX),
     FIELD(SandboxMount, "mode", FIELD_U32, mode, 0, 07777),

@@ -244,6 +244,10 @@ static Container *container_from_record(ContainerRegistry *r, ContainerRecord *r
     if (ranges_take_again(r, c->spec->sandbox.id_base) < 0)
         log_warning("Container %s: another daemon of this host has given its user ids to a container of its own",
                     c->id);
+    if (container_labels_take_again(c) < 0) {
+        log_warning("Container %s: its pair of categories is another container's, too", c->id);
+        c->spec->categories = CATEGORIES_NONE;
+    }
     if (c->spec->sandbox.network == SANDBOX_NETWORK_BRIDGE &&
         network_address_take_again(r->environment.network, c->spec->address) < 0) {
         log_warning("Container %s has an address that is not of the configured pool, or another container's", c->id);

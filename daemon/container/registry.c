@@ -53,6 +53,9 @@ int container_registry_new(const ContainerEnvironment *environment, ContainerReg
     int k = registry_open(r, reterr);
     if (k >= 0)
         k = ranges_init(r, reterr);
+    if (k >= 0 && environment->selinux)
+        k = category_pool_new(cgroup_hierarchies_shared_fd(environment->hierarchies), CATEGORIES_FIRST_BYTE,
+                              &r->categories, reterr);
     if (k < 0)
         return k;
     *ret = TAKE_PTR(r);
@@ -95,6 +98,7 @@ ContainerRegistry *container_registry_free(ContainerRegistry *r) {
     (void) account_sampler_free(r->sampler);
     (void) container_events_free(r->events);
     ranges_done(r);
+    (void) category_pool_free(r->categories);
     (void) fd_close(r->state_fd);
     (void) fd_close(r->data_fd);
     free(r);

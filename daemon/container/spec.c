@@ -12,6 +12,9 @@ ContainerSpec *container_spec_free(ContainerSpec *s) {
     free(s->name);
     free(s->image);
     free(s->seccomp_profile);
+    free(s->apparmor_profile);
+    free(s->label_type);
+    free(s->label_level);
     free(s->ports);
     sandbox_spec_done(&s->sandbox);
     free(s);

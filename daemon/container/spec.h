@@ -7,6 +7,7 @@
  * between two processes, which is what will let the parser run without privileges.
  */
 
+#include "container/categories.h"
 #include "container/limits.h"
 #include "sandbox/sandbox.h"
 
@@ -20,16 +21,23 @@ typedef struct ContainerSpec {
     bool logged; /* stdout and stderr were not given: they go to the log. With a terminal: what is read after Detach */
     char *seccomp_profile; /* text; NULL: the default profile */
     bool seccomp_unconfined;
-    ContainerLimits limits; /* what is in force, once it runs */
-    NetworkPort *ports;     /* with SANDBOX_NETWORK_BRIDGE; owned */
+    char *apparmor_profile;   /* asked for by name; NULL: Kennel's own */
+    bool apparmor_unconfined; /* root asked for none */
+    char *label_type;         /* of SELinux, asked for; NULL: Kennel's own */
+    char *label_level;        /* "s0:c1,c2"; NULL: a pair that no other container has */
+    bool label_disabled;      /* root asked for none */
+    uint32_t categories;      /* the pair's number, taken from the pool by container; CATEGORIES_NONE */
+    ContainerLimits limits;   /* what is in force, once it runs */
+    NetworkPort *ports;       /* with SANDBOX_NETWORK_BRIDGE; owned */
     size_t n_ports;
     uint32_t address;    /* with SANDBOX_NETWORK_BRIDGE, filled in by container; 0: none */
     StorageKind storage; /* filled in by container */
-    SandboxSpec sandbox; /* .id_base, .layer_fd, .layer_is_mount, .program.seccomp are filled in by container */
+    SandboxSpec sandbox; /* .id_base, .layer_fd, .layer_is_mount, .program.seccomp, labels are filled in by container */
 } ContainerSpec;
 
 #define CONTAINER_SPEC_INIT                                                                                            \
     ((ContainerSpec){                                                                                                  \
+        .categories = CATEGORIES_NONE,                                                                                 \
         .limits = CONTAINER_LIMITS_NONE,                                                                               \
         .sandbox = SANDBOX_SPEC_INIT,                                                                                  \
     })

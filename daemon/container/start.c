@@ -102,6 +102,10 @@ static int start_make_layer(StartJob *s, Error *reterr) {
                                 &c->spec->limits.storage, &s->layer, reterr);
 }
 
+static int start_prepare_labels(StartJob *s, Error *reterr) {
+    return container_labels_prepare(s->job.container, reterr);
+}
+
 /* Kept beside the record, because Exec has to use this very program, also after the daemon's profile has changed. */
 static int start_compile(StartJob *s, Error *reterr) {
     const ContainerSpec *spec = s->job.container->spec;
@@ -166,6 +170,25 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
     return 0;
 }
 
+/* It has executed its program and waits at the first instruction. */
+static int executed(void *userdata, const SandboxProcess *process, Error *reterr) {
+    StartJob *s = userdata;
+    const Container *c = s->job.container;
+    SandboxExpectation x = {
+        .pid = process->pid,
+        .pidfd = process->pidfd,
+        .spec = &c->spec->sandbox,
+        .program = &c->spec->sandbox.program,
+        .uid = process->uid,
+        .gid = process->gid,
+        .seccomp = !c->spec->seccomp_unconfined,
+        .cgroup_path = cgroup_group_path(s->group),
+        .first = true,
+        .at_start = true,
+    };
+    return container_attest_start(c, &x, reterr);
+}
+
 static int start_spawn(StartJob *s, Error *reterr) {
     const Container *c = s->job.container;
     SandboxSpec sandbox = c->spec->sandbox; /* owns nothing: the container's spec is not written to by a thread */
@@ -175,7 +198,7 @@ static int start_spawn(StartJob *s, Error *reterr) {
     for (unsigned i = 0; i < 2; i++)
         if (sandbox.program.stdio[i + 1] < 0)
             sandbox.program.stdio[i + 1] = s->payload_fds[i];
-    SandboxPlacement placement = { cgroup_group_fd(s->group), born, s };
+    SandboxPlacement placement = { cgroup_group_fd(s->group), born, executed, s };
     int r = sandbox_spawn(c->registry->environment.sandbox, &sandbox, &placement, &s->process, reterr);
     if (r < 0)
         return r;
@@ -193,8 +216,8 @@ static int start_open_terminal_log(StartJob *s, Error *reterr) {
 }
 
 static int (*const steps[])(StartJob *s, Error *reterr) = {
-    start_register, start_make_layer, start_compile,           start_make_group,
-    start_open_log, start_spawn,      start_open_terminal_log,
+    start_register,   start_make_layer, start_prepare_labels, start_compile,
+    start_make_group, start_open_log,   start_spawn,          start_open_terminal_log,
 };
 
 static void kill_and_reap(SandboxProcess *p) {
@@ -436,6 +459,11 @@ static int container_register(ContainerRegistry *r, ContainerSpec *consume_spec,
     if (k < 0)
         return k;
     c->holds_numbers = true;
+    k = container_labels_assign(r, c->spec, reterr);
+    if (k < 0) {
+        container_release_numbers(c);
+        return k;
+    }
     *ret = TAKE_PTR(c);
     return 0;
 }

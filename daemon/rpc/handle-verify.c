@@ -8,27 +8,25 @@
 #include "rpc/methods.h"
 #include "rpc/render.h"
 
-static json_object *verify_reply(const SandboxCheck *checks, size_t n) {
+static json_object *verify_reply(const CheckList *checks) {
     _cleanup_json_ json_object *o = json_object_new_object(), *list = json_object_new_array();
-    bool passed = n > 0; /* nothing looked at is nothing shown */
-    for (size_t i = 0; list && i < n; i++) {
-        passed = passed && checks[i].passed;
-        if (render_append(list, render_check(&checks[i])) < 0)
+    for (size_t i = 0; list && i < checks->n; i++)
+        if (render_append(list, render_check(&checks->items[i])) < 0)
             return NULL;
-    }
-    if (!o || render_add_bool(o, "passed", passed) < 0 || render_add(o, "checks", TAKE_PTR(list)) < 0)
+    if (!o || render_add_bool(o, "passed", check_list_passed(checks)) < 0 ||
+        render_add(o, "checks", TAKE_PTR(list)) < 0)
         return NULL;
     return TAKE_PTR(o);
 }
 
-static void on_verified(void *userdata, const SandboxCheck *checks, size_t n, const Error *error) {
+static void on_verified(void *userdata, const CheckList *checks, const Error *error) {
     Call *call = call_ticket_redeem(userdata);
     if (!call)
         return;
     if (error)
         call_fail(call, error);
     else
-        (void) call_reply(call, verify_reply(checks, n), false);
+        (void) call_reply(call, verify_reply(checks), false);
 }
 
 int handle_verify(Call *call, Error *reterr) {

@@ -172,7 +172,7 @@ json_object *render_log_entry(const ContainerLogEntry *e) {
     return TAKE_PTR(o);
 }
 
-json_object *render_check(const SandboxCheck *c) {
+json_object *render_check(const Check *c) {
     _cleanup_json_ json_object *o = json_object_new_object();
     if (!o || render_add_string(o, "control", c->control) < 0 || render_add_string(o, "expected", c->expected) < 0 ||
         render_add_string(o, "found", c->found) < 0 || render_add_bool(o, "passed", c->passed) < 0)

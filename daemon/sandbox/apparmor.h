@@ -4,11 +4,45 @@
 /*
  * AppArmor, where the host and this build have it. apparmor-fallback.c stands in where the build does not.
  *
- * Today this says what there is; the profile and its exec attribute have their place in child.c, between fds and
- * capabilities.
+ * Each container has a profile of its own: the same rules under another name, "kennel-" and the first id of its range,
+ * which is why no two containers of a host have the same. So a process may signal and trace what is in its own container
+ * and, whatever else fails, nothing that is in another one.
  */
 
-#include <stdbool.h>
+#include "kennel/error.h"
+
+#include <sys/types.h>
 
 /* Does the host enforce AppArmor profiles? If not, *ret_reason says why, in static text. */
 bool apparmor_is_available(const char **ret_reason);
+
+/* "kennel-1879048192", terminated */
+#define APPARMOR_NAME_SIZE 32U
+void apparmor_profile_name(uint32_t id_base, char ret[static APPARMOR_NAME_SIZE]);
+
+typedef struct AppArmorHost AppArmorHost;
+
+/*
+ * Prepares what every start uses: compiles the profile, keeps it below DATA_FD (apparmor/), so that the next daemon need
+ * not. An error, and *ret NULL, where the host cannot load Kennel's profiles; its message says why.
+ */
+int apparmor_host_new(int data_fd, AppArmorHost **ret, Error *reterr);
+AppArmorHost *apparmor_host_free(AppArmorHost *h);
+DEFINE_CLEANUP(AppArmorHost, apparmor_host_free)
+
+/* For threads. The profile of the container with ID_BASE is loaded and in enforce mode when this returns. */
+int apparmor_profile_load(AppArmorHost *h, uint32_t id_base, Error *reterr);
+/* Of no container any more. May stay loaded for the next one with ID_BASE. */
+void apparmor_profile_release(AppArmorHost *h, uint32_t id_base);
+
+/* Is a profile of this name, which a caller asked for, loaded? ERROR_INVALID_SPEC "apparmorProfile" if not. */
+int apparmor_check_loaded(const char *profile, Error *reterr);
+
+/*
+ * After clone, by the child itself, before it gives its rights away: changes to PROFILE at once, not at execve, because no_new_privs
+ * would keep a confined daemon's child from it. PROC_FD: the host's /proc. 0 or -errno.
+ */
+int apparmor_enter(int proc_fd, const char *profile);
+
+/* What the kernel says of a process: "kennel-1879048192 (enforce)", "unconfined". PID_DIR_FD: its directory in /proc. */
+int apparmor_read(int pid_dir_fd, char *ret, size_t size);

@@ -23,21 +23,11 @@ typedef struct Attest {
     const SandboxExpectation *x;
     int dir_fd; /* /proc/PID */
     char status[8192];
-    SandboxCheck *checks;
-    size_t n;
+    CheckList *checks;
 } Attest;
 
-static SandboxCheck *add(Attest *a, const char *control) {
-    SandboxCheck *c = &a->checks[a->n < SANDBOX_CHECKS_MAX - 1 ? a->n++ : a->n];
-    *c = (SandboxCheck){ .control = control };
-    return c;
-}
-
 static void add_text(Attest *a, const char *control, const char *expected, const char *found) {
-    SandboxCheck *c = add(a, control);
-    (void) snprintf(c->expected, sizeof(c->expected), "%s", expected);
-    (void) snprintf(c->found, sizeof(c->found), "%s", found);
-    c->passed = strcmp(c->expected, c->found) == 0;
+    check_add(a->checks, control, expected, found);
 }
 
 static int read_text(int dir_fd, const char *name, char *ret, size_t size) {
@@ -66,7 +56,7 @@ static void status_field(const Attest *a, const char *key, char *ret, size_t siz
 
 static void check_ids(Attest *a, const char *control, const char *key, uint32_t inside) {
     char expected[64], found[64];
-    uint32_t id = a->x->id_base + inside;
+    uint32_t id = a->x->spec->id_base + inside;
     (void) snprintf(expected, sizeof(expected), "%u %u %u %u", id, id, id, id);
     status_field(a, key, found, sizeof(found));
     add_text(a, control, expected, found);
@@ -76,7 +66,7 @@ static void check_map(Attest *a, const char *control, const char *file) {
     char expected[96], found[96] = "?", text[256];
     unsigned inside, outside, count;
     int end = 0;
-    (void) snprintf(expected, sizeof(expected), "0 %u %u", a->x->id_base, SANDBOX_ID_COUNT);
+    (void) snprintf(expected, sizeof(expected), "0 %u %u", a->x->spec->id_base, SANDBOX_ID_COUNT);
     if (read_text(a->dir_fd, file, text, sizeof(text)) >= 0 &&
         sscanf(text, " %u %u %u%n", &inside, &outside, &count, &end) == 3 && text[end] == '\n' && text[end + 1] == 0)
         (void) snprintf(found, sizeof(found), "%u %u %u", inside, outside, count);
@@ -85,7 +75,7 @@ static void check_map(Attest *a, const char *control, const char *file) {
 
 static void check_capabilities(Attest *a) {
     CapabilitySets sets;
-    capabilities_expected(a->x->capabilities, a->x->uid, &sets);
+    capabilities_expected(a->x->program->capabilities, a->x->uid, &sets);
     const struct {
         const char *control, *key;
         uint64_t expected;
@@ -129,7 +119,7 @@ static void check_namespaces(Attest *a) {
     };
     _cleanup_fd_ int self = openat(a->host->proc_fd, "self", O_PATH | O_DIRECTORY | O_CLOEXEC);
     for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-        bool shared = a->x->host_network && strcmp(names[i][0], "ns/net") == 0;
+        bool shared = a->x->spec->network == SANDBOX_NETWORK_HOST && strcmp(names[i][0], "ns/net") == 0;
         uint64_t own = 0, its = 0;
         const char *found = "?";
         if (namespace_inode(self, names[i][0], &own) >= 0 && namespace_inode(a->dir_fd, names[i][0], &its) >= 0)
@@ -154,8 +144,8 @@ static void check_oom_score(Attest *a) {
     add_text(a, "oomScoreAdj", "300", text);
 }
 
-int sandbox_attest(SandboxHost *h, const SandboxExpectation *x, SandboxCheck ret[SANDBOX_CHECKS_MAX]) {
-    Attest a = { .host = h, .x = x, .checks = ret };
+int sandbox_attest(SandboxHost *h, const SandboxExpectation *x, CheckList *checks) {
+    Attest a = { .host = h, .x = x, .checks = checks };
     char name[16];
     (void) snprintf(name, sizeof(name), "%d", x->pid);
     _cleanup_fd_ int dir = openat(h->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -176,5 +166,5 @@ int sandbox_attest(SandboxHost *h, const SandboxExpectation *x, SandboxCheck ret
     check_oom_score(&a);
 
     /* All of it was read of one and the same process: it is still there. */
-    return process_pidfd_signal(x->pidfd, 0) < 0 ? -ESRCH : (int) a.n;
+    return process_pidfd_signal(x->pidfd, 0) < 0 ? -ESRCH : 0;
 }

@@ -12,8 +12,10 @@
  * one report to the parent.
  */
 
+#include "sandbox/apparmor.h"
 #include "sandbox/capabilities.h"
 #include "sandbox/internal.h"
+#include "sandbox/selinux.h"
 #include "util/fds.h"
 
 #include <fcntl.h>
@@ -91,9 +93,11 @@ static int close_all_but(int *keep, size_t n) {
 
 /* First of all: fds of the daemon, of other containers, of spawns that go on in other threads. */
 static void close_inherited(const ChildPlan *p) {
-    int keep[KEEP_MAX] = { p->socket,           p->init_fd, p->join_pidfd, p->program->stdio[0], p->program->stdio[1],
-                           p->program->stdio[2] };
-    check_errno(p, STAGE_FDS, close_all_but(keep, 6));
+    int keep[KEEP_MAX] = {
+        p->socket, p->init_fd, p->join_pidfd, p->program->stdio[0], p->program->stdio[1], p->program->stdio[2],
+        p->proc_fd
+    };
+    check_errno(p, STAGE_FDS, close_all_but(keep, 7));
 }
 
 /* Root of the user namespace; nothing more of the host's root is left in the credentials. */
@@ -202,8 +206,21 @@ static void set_rlimits(const ChildPlan *p) {
 }
 
 static void close_own(const ChildPlan *p) {
-    int keep[2] = { p->socket, p->init_fd };
-    check_errno(p, STAGE_FDS, close_all_but(keep, 2));
+    int keep[3] = { p->socket, p->init_fd, p->proc_fd };
+    check_errno(p, STAGE_FDS, close_all_but(keep, 3));
+}
+
+/*
+ * By the host's /proc, whose fd the parent checked, and never by the container's: a false one once took a runtime's label
+ * for a file of the attacker's (CVE-2019-16884). The last that the child opens; the fd goes with this.
+ */
+static void take_labels(const ChildPlan *p) {
+    if (p->program->selinux_context)
+        check_errno(p, STAGE_SELINUX, selinux_enter(p->proc_fd, p->program->selinux_context));
+    if (p->program->apparmor_profile)
+        check_errno(p, STAGE_APPARMOR, apparmor_enter(p->proc_fd, p->program->apparmor_profile));
+    if (p->proc_fd >= 0)
+        check(p, STAGE_FDS, close(p->proc_fd));
 }
 
 /* capabilities_drop_bounding() has turned keep-caps on, capabilities_set_final() locks it off again. */
@@ -257,7 +274,7 @@ _Noreturn void child_run(const ChildPlan *p) {
     set_rlimits(p);
     close_own(p);
 
-    /* The exec attribute of AppArmor or SELinux has its place here: after it nothing is opened any more. */
+    take_labels(p);
     check_errno(p, STAGE_BOUNDING, capabilities_drop_bounding(p->program->capabilities));
     switch_ids(p);
     check_errno(p, STAGE_CAPABILITIES, capabilities_set_final(p->program->capabilities, p->ids->uid));

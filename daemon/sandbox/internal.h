@@ -38,13 +38,16 @@ struct SandboxHost {
     X(KEYRING, "keyring")                                                                                              \
     X(RLIMITS, "rlimits")                                                                                              \
     X(FDS, "fds")                                                                                                      \
+    X(SELINUX, "selinux")                                                                                              \
+    X(APPARMOR, "apparmor")                                                                                            \
     X(BOUNDING, "boundingSet")                                                                                         \
     X(IDS, "ids")                                                                                                      \
     X(CAPABILITIES, "capabilities")                                                                                    \
     X(WORKING_DIRECTORY, "workingDirectory")                                                                           \
     X(NO_NEW_PRIVS, "noNewPrivs")                                                                                      \
     X(SECCOMP, "seccomp")                                                                                              \
-    X(EXECVE, "execve")
+    X(EXECVE, "execve")                                                                                                \
+    X(ATTESTATION, "attestation")
 
 typedef enum SandboxStage {
 #define X(name, text) STAGE_##name,
@@ -152,6 +155,7 @@ typedef struct ChildPlan {
     int join_pidfd; /* >= 0: the first process of the container to join */
     size_t n_fds;   /* mounts that come over the socket */
     int socket;
+    int proc_fd; /* >= 0: the host's /proc, where there is a label to take */
 } ChildPlan;
 
 _Noreturn void child_run(const ChildPlan *plan);

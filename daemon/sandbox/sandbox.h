@@ -10,6 +10,7 @@
  */
 
 #include "sandbox/seccomp.h"
+#include "util/check.h"
 
 #include <sys/types.h>
 
@@ -17,14 +18,18 @@
 
 typedef enum SandboxMountKind { SANDBOX_MOUNT_VOLUME, SANDBOX_MOUNT_TMPFS } SandboxMountKind;
 
+/* As docker's :z and :Z: what a volume's files are labelled with before it is mounted. */
+typedef enum SandboxRelabel { SANDBOX_RELABEL_NONE, SANDBOX_RELABEL_SHARED, SANDBOX_RELABEL_PRIVATE } SandboxRelabel;
+
 typedef struct SandboxMount {
     SandboxMountKind kind;
     char *target;  /* absolute, without . and .. */
     int source_fd; /* volume: a directory or regular file that the caller opened; owned */
     bool read_only;
-    uint64_t size;   /* tmpfs: bytes */
-    uint64_t inodes; /* tmpfs: the root directory is one of them; 0: as many as suit the size (mounts.c) */
-    mode_t mode;     /* tmpfs */
+    SandboxRelabel relabel; /* volume, where SELinux is in force */
+    uint64_t size;          /* tmpfs: bytes */
+    uint64_t inodes;        /* tmpfs: the root directory is one of them; 0: as many as suit the size (mounts.c) */
+    mode_t mode;            /* tmpfs */
 } SandboxMount;
 
 typedef struct SandboxRlimit {
@@ -46,6 +51,8 @@ typedef struct SandboxProgram {
     int stdio[3]; /* -EBADF: /dev/null of the container; unused with a terminal */
     uint64_t capabilities;
     SeccompProgram *seccomp; /* NULL: unconfined */
+    char *apparmor_profile;  /* loaded; NULL: none */
+    char *selinux_context;   /* NULL: none */
     SandboxRlimit *rlimits;
     size_t n_rlimits;
 } SandboxProgram;
@@ -64,6 +71,9 @@ typedef struct SandboxSpec {
     SandboxMount *mounts;
     size_t n_mounts;
     SandboxNetwork network;
+    char *file_context;  /* SELinux, of what it may write: writable layer, tmpfs; NULL: none */
+    char *image_context; /* and of what all containers share, read-only */
+    char *share_context; /* and of volumes that several containers write to */
 } SandboxSpec;
 
 #define SANDBOX_PROGRAM_INIT ((SandboxProgram){ .stdio = { -EBADF, -EBADF, -EBADF } })
@@ -81,13 +91,17 @@ typedef struct SandboxProcess {
 } SandboxProcess;
 
 /*
- * Where the process is to be born. born() is called once it exists and waits, before it is let go: it puts it into what
+ * Where the process is to be born, and what it has to pass. born() is called once it exists and waits, before it is let go: it puts it into what
  * CLONE_INTO_CGROUP does not reach, and may note it down, so that no program ever runs that nobody knows of. PROCESS has
  * its pid and ids; the fds stay the callee's.
+ *
+ * executed() (may be NULL) is called when execve has succeeded and not one instruction of the program has run: there the
+ * caller holds what the kernel says of it against what it was to be. Whatever it returns below 0 ends the process.
  */
 typedef struct SandboxPlacement {
     int cgroup_fd;
     int (*born)(void *userdata, const SandboxProcess *process, Error *reterr);
+    int (*executed)(void *userdata, const SandboxProcess *process, Error *reterr);
     void *userdata;
 } SandboxPlacement;
 
@@ -124,28 +138,22 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
 int sandbox_has_executed(SandboxHost *h, pid_t pid);
 
 /*
- * Compares what the kernel says of a running container's first process with what it was to have. Appends to CHECKS.
- * Reads /proc only; never trusts what the container could write.
+ * What a container's first process, or one of Exec's, was to have. Strings are the caller's.
  */
-typedef struct SandboxCheck {
-    const char *control; /* static */
-    char expected[160];
-    char found[160];
-    bool passed;
-} SandboxCheck;
-
-#define SANDBOX_CHECKS_MAX 48U
-
 typedef struct SandboxExpectation {
     pid_t pid;
     int pidfd;
-    uint32_t id_base;
+    const SandboxSpec *spec;       /* fds in it are not looked at */
+    const SandboxProgram *program; /* &spec->program, or that of Exec */
     uint32_t uid, gid;
-    uint64_t capabilities;
-    bool seccomp;
-    bool host_network;
+    bool seccomp;            /* program->seccomp may not be at hand any more */
     const char *cgroup_path; /* on cgroup2 */
+    bool first;              /* the container's first process */
+    bool at_start;           /* it has executed and run nothing: so it has no fds but 0, 1 and 2 yet */
 } SandboxExpectation;
 
-/* Returns the number of checks written, or -ESRCH if the process has gone. */
-int sandbox_attest(SandboxHost *h, const SandboxExpectation *x, SandboxCheck ret[SANDBOX_CHECKS_MAX]);
+/*
+ * Compares what the kernel says of a running process with what it was to have, one row for each control. Reads /proc only;
+ * never trusts what the container could write. -ESRCH if the process has gone.
+ */
+int sandbox_attest(SandboxHost *h, const SandboxExpectation *x, CheckList *checks);

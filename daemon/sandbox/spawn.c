@@ -302,6 +302,10 @@ static int prepare_plan(ChildPlan *plan, const SandboxProgram *program, bool ini
     return 0;
 }
 
+static int label_proc(const SandboxHost *h, const SandboxProgram *p) {
+    return p->apparmor_profile || p->selinux_context ? h->proc_fd : -EBADF;
+}
+
 static int make_sockets(int *ret_parent, int *ret_child, Error *reterr) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -336,6 +340,7 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
         .join_pidfd = -EBADF,
         .n_fds = count_mounts(spec),
         .socket = child_socket,
+        .proc_fd = label_proc(h, &spec->program),
     };
     r = prepare_plan(&plan, &spec->program, spec->init, &candidates, &arguments, reterr);
     if (r < 0)
@@ -412,6 +417,7 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
         .init_fd = -EBADF,
         .join_pidfd = init_pidfd,
         .socket = child_socket,
+        .proc_fd = label_proc(h, program),
     };
     r = prepare_plan(&plan, program, false, &candidates, &arguments, reterr);
     if (r < 0)
@@ -445,6 +451,8 @@ void sandbox_program_done(SandboxProgram *p) {
     free(p->working_directory);
     free(p->user);
     free(p->rlimits);
+    free(p->apparmor_profile);
+    free(p->selinux_context);
     for (size_t i = 0; i < 3; i++)
         (void) fd_close(p->stdio[i]);
     p->seccomp = seccomp_program_unref(p->seccomp);
@@ -454,6 +462,9 @@ void sandbox_program_done(SandboxProgram *p) {
 void sandbox_spec_done(SandboxSpec *s) {
     sandbox_program_done(&s->program);
     free(s->hostname);
+    free(s->file_context);
+    free(s->image_context);
+    free(s->share_context);
     (void) fd_close(s->rootfs_fd);
     (void) fd_close(s->layer_fd);
     for (size_t i = 0; i < s->n_mounts; i++) {

@@ -323,10 +323,10 @@ static void test_exec_environment(void **state) {
     assert_string_equal(fakes.exec_environment, "Z=1 AB=2 A=3 E== B=5 HOSTNAME=x ");
 }
 
-static void on_verified(void *userdata, const SandboxCheck *checks, size_t n, const Error *error) {
+static void on_verified(void *userdata, const CheckList *checks, const Error *error) {
     Fixture *f = userdata;
     f->n_done++;
-    f->done_ok = !error && n == 1 && checks[0].passed;
+    f->done_ok = !error && checks->n == 1 && check_list_passed(checks);
 }
 
 static void test_verify_and_processes(void **state) {
