@@ -25,8 +25,30 @@ static int out_of_memory(const char *flag, Error *reterr) {
     return error_failed(reterr, ENOMEM, flag, "out of memory");
 }
 
+/* Each of the two choices may be made once. */
+static int parse_volume_options(const char *flag, char *options, ArgumentVolume *v, Error *reterr) {
+    char *option, *rest = options;
+    bool mode = false;
+
+    while ((option = strsep(&rest, ","))) {
+        bool is_mode = strcmp(option, "ro") == 0 || strcmp(option, "rw") == 0;
+        bool is_relabel = strcmp(option, "z") == 0 || strcmp(option, "Z") == 0;
+        if (!is_mode && !is_relabel)
+            return error_invalid(reterr, flag, "\"%s\" is none of ro, rw, z and Z", option);
+        if (is_mode ? mode : v->relabel != NULL)
+            return error_invalid(reterr, flag, "\"%s\" comes after another of %s", option,
+                                 is_mode ? "ro and rw" : "z and Z");
+        if (is_mode) {
+            mode = true;
+            v->read_only = option[1] == 'o';
+        } else
+            v->relabel = option[0] == 'z' ? "shared" : "private";
+    }
+    return 0;
+}
+
 int argument_volume(const char *flag, const char *text, ArgumentVolume *ret, Error *reterr) {
-    static const char expected[] = "SRC:DST, SRC:DST:ro or SRC:DST:rw is expected";
+    static const char expected[] = "SRC:DST or SRC:DST:OPTIONS is expected, with ro or rw, z or Z";
     _cleanup_(argument_volume_done) ArgumentVolume v = { 0 };
     const char *colon = strchr(text, ':');
 
@@ -37,15 +59,15 @@ int argument_volume(const char *flag, const char *text, ArgumentVolume *ret, Err
     if (target[0] != '/')
         return error_invalid(reterr, flag, "\"%s\": the target must be an absolute path in the container; %s", text,
                              expected);
-    if (options && strcmp(options, ":ro") == 0)
-        v.read_only = true;
-    else if (options && strcmp(options, ":rw") != 0)
-        return error_invalid(reterr, flag, "\"%s\": \"%s\" is neither ro nor rw; %s", text, options + 1, expected);
-
     v.source = strndup(text, (size_t) (colon - text));
     v.target = strndup(target, length);
-    if (!v.source || !v.target)
+    _cleanup_free_ char *copy = options ? strdup(options + 1) : NULL;
+    if (!v.source || !v.target || (options && !copy))
         return out_of_memory(flag, reterr);
+    Error why = ERROR_INIT;
+    int r = copy ? parse_volume_options(flag, copy, &v, &why) : 0;
+    if (r < 0)
+        return error_invalid(reterr, flag, "\"%s\": %s; %s", text, why.message, expected);
     *ret = v;
     v = (ArgumentVolume){ 0 };
     return 0;

@@ -12,9 +12,10 @@ typedef struct ArgumentVolume {
     char *source;
     char *target;
     bool read_only;
+    const char *relabel; /* "shared", "private"; NULL: not at all */
 } ArgumentVolume;
 
-/* "SRC:DST", "SRC:DST:ro", "SRC:DST:rw". DST is absolute. */
+/* "SRC:DST", "SRC:DST:OPTION[,OPTION]" with ro or rw, z or Z, as docker has them. DST is absolute. */
 int argument_volume(const char *flag, const char *text, ArgumentVolume *ret, Error *reterr);
 void argument_volume_done(ArgumentVolume *v);
 

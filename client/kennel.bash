@@ -81,7 +81,7 @@ _kennel() {
         return
         ;;
     --security-opt)
-        mapfile -t COMPREPLY < <(compgen -W 'seccomp= seccomp=unconfined' -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W 'seccomp= seccomp=unconfined apparmor= apparmor=unconfined label=disable label=level: label=type:' -- "$current")
         return
         ;;
     -s | --signal)

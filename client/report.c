@@ -43,6 +43,8 @@ static const struct {
     { "capAdd", "--cap-add" },
     { "capDrop", "--cap-drop" },
     { "seccompProfile", "--security-opt" },
+    { "apparmorProfile", "--security-opt" },
+    { "label", "--security-opt" },
     { "ulimits", "--ulimit" },
     { "ports", "-p/--publish" },
     { "limits.memory", "-m/--memory" },

@@ -6,6 +6,7 @@
 #include "client/argument.h"
 #include "client/environment.h"
 #include "client/parameters.h"
+#include "client/render-json.h"
 #include "client/text.h"
 #include "proto/json.h"
 
@@ -107,7 +108,9 @@ static int add_volume(Spec *s, json_object *array, const char *text, Error *rete
     r = spec_add_fd(s, object, "source", TAKE_FD(fd), flag, reterr);
     if (r == 0)
         r = parameters_put_string(object, "target", flag, v.target, reterr);
-    return r < 0 ? r : parameters_put_true(object, "readOnly", v.read_only, reterr);
+    if (r == 0)
+        r = parameters_put_true(object, "readOnly", v.read_only, reterr);
+    return r < 0 ? r : parameters_put_string(object, "relabel", flag, v.relabel, reterr);
 }
 
 static int add_tmpfs(Spec *s, json_object *array, const char *text, Error *reterr) {
@@ -222,22 +225,85 @@ static int read_profile(const char *path, char **ret, Error *reterr) {
     return 0;
 }
 
-static int add_security(Spec *s, const char *option, Error *reterr) {
-    static const char flag[] = "--security-opt", seccomp[] = "seccomp=";
+static const char security_flag[] = "--security-opt";
+
+static int add_seccomp(Spec *s, const char *value, Error *reterr) {
     _cleanup_free_ char *profile = NULL;
 
-    if (strncmp(option, "apparmor=", 9) == 0 || strncmp(option, "label=", 6) == 0)
-        return error_invalid(reterr, flag, "%s is not available in this version", option);
-    if (strncmp(option, seccomp, sizeof(seccomp) - 1) != 0)
-        return error_invalid(reterr, flag, "\"%s\" is unknown; seccomp=FILE or seccomp=unconfined is expected", option);
-
-    const char *value = option + sizeof(seccomp) - 1;
     if (strcmp(value, "unconfined") != 0) {
         int r = read_profile(value, &profile, reterr);
         if (r < 0)
             return r;
     }
-    return parameters_put_string(s->parameters, "seccompProfile", flag, profile ?: value, reterr);
+    return parameters_put_string(s->parameters, "seccompProfile", security_flag, profile ?: value, reterr);
+}
+
+static int add_apparmor(Spec *s, const char *value, Error *reterr) {
+    return parameters_put_string(s->parameters, "apparmorProfile", security_flag, value, reterr);
+}
+
+/* One part of the label; the others may be there already. */
+static int add_label(Spec *s, const char *key, const char *value, Error *reterr) {
+    json_object *label = json_field_object(s->parameters, "label");
+
+    if (!label) {
+        label = json_object_new_object();
+        int r = parameters_put(s->parameters, "label", label, reterr);
+        if (r < 0)
+            return r;
+    }
+    return value ? parameters_put_string(label, key, security_flag, value, reterr)
+                 : parameters_put_true(label, key, true, reterr);
+}
+
+static int add_label_disable(Spec *s, const char *value, Error *reterr) {
+    return add_label(s, "disable", NULL, reterr);
+}
+
+static int add_label_level(Spec *s, const char *value, Error *reterr) {
+    return add_label(s, "level", value, reterr);
+}
+
+static int add_label_type(Spec *s, const char *value, Error *reterr) {
+    return add_label(s, "type", value, reterr);
+}
+
+static int refuse_label(Spec *s, const char *value, Error *reterr) {
+    return error_invalid(reterr, security_flag,
+                         "label=user: and label=role: cannot be chosen: the policy has one user and one role for all "
+                         "containers; label=type: and label=level: can");
+}
+
+static const struct {
+    const char *prefix;
+    bool whole; /* nothing follows the prefix */
+    int (*add)(Spec *s, const char *value, Error *reterr);
+} security_options[] = {
+    { "seccomp=", false, add_seccomp },           { "apparmor=", false, add_apparmor },
+    { "label=disable", true, add_label_disable }, { "label=level:", false, add_label_level },
+    { "label=type:", false, add_label_type },     { "label=user:", false, refuse_label },
+    { "label=role:", false, refuse_label },
+};
+
+_Static_assert(ELEMENTSOF(security_options) <= 32, "the set of options seen is 32 bits");
+
+/* SEEN: which of them came before. What would be lost if the last one counted may be what was to hold the container. */
+static int add_security(Spec *s, const char *option, uint32_t *seen, Error *reterr) {
+    for (size_t i = 0; i < ELEMENTSOF(security_options); i++) {
+        const char *prefix = security_options[i].prefix, *value = option + strlen(prefix);
+        if (strncmp(option, prefix, strlen(prefix)) != 0 || (security_options[i].whole && *value))
+            continue;
+        if (!security_options[i].whole && !*value)
+            return error_invalid(reterr, security_flag, "\"%s\" says nothing after \"%s\"", option, prefix);
+        if (*seen & (UINT32_C(1) << i))
+            return error_invalid(reterr, security_flag, "%s is given a second time", prefix);
+        *seen |= UINT32_C(1) << i;
+        return security_options[i].add(s, value, reterr);
+    }
+    return error_invalid(reterr, security_flag,
+                         "\"%s\" is unknown; seccomp=FILE, seccomp=unconfined, apparmor=NAME, apparmor=unconfined, "
+                         "label=disable, label=level:s0:c1,c2 or label=type:TYPE is expected",
+                         option);
 }
 
 static int add_limits(Spec *s, const LimitFlags *flags, Error *reterr) {
@@ -277,8 +343,9 @@ int spec_run(const RunFlags *flags, const Strings *command, Spec *ret, Error *re
         r = add_network(&s, flags->network, reterr);
     if (r == 0)
         r = add_limits(&s, &flags->limits, reterr);
+    uint32_t seen = 0;
     for (size_t i = 0; i < flags->security.n && r == 0; i++)
-        r = add_security(&s, flags->security.items[i], reterr);
+        r = add_security(&s, flags->security.items[i], &seen, reterr);
     if (r == 0)
         r = add_each(&s, "ulimits", &flags->ulimits, add_ulimit, reterr);
     if (r == 0)

@@ -67,8 +67,25 @@ static int assign_selinux(ContainerRegistry *r, ContainerSpec *spec, Error *rete
     return 0;
 }
 
+/* What was asked for by name is had or refused; to go without it is for those who asked for nothing. */
+static int check_asked(const ContainerEnvironment *e, const ContainerSpec *spec, Error *reterr) {
+    if (spec->apparmor_profile && !e->apparmor)
+        return error_set(reterr, ERROR_HARDENING_FAILED, EOPNOTSUPP, "apparmor",
+                         "the profile \"%.64s\" was asked for, and cannot be applied: %.300s", spec->apparmor_profile,
+                         e->apparmor_missing);
+    if ((spec->label_level || spec->label_type) && !e->selinux)
+        return error_set(reterr, ERROR_HARDENING_FAILED, EOPNOTSUPP, "selinux",
+                         "the %s \"%.64s\" was asked for, and cannot be applied: %.300s",
+                         spec->label_level ? "level" : "type", spec->label_level ? spec->label_level : spec->label_type,
+                         e->selinux_missing);
+    return 0;
+}
+
 int container_labels_assign(ContainerRegistry *r, ContainerSpec *spec, Error *reterr) {
-    int k = assign_apparmor(&r->environment, spec, reterr);
+    int k = check_asked(&r->environment, spec, reterr);
+    if (k < 0)
+        return k;
+    k = assign_apparmor(&r->environment, spec, reterr);
     return k < 0 ? k : assign_selinux(r, spec, reterr);
 }
 

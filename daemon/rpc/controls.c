@@ -16,6 +16,8 @@
 #include <fcntl.h>
 #include <string.h>
 
+#define LABEL_MAX 512U
+
 static int add(json_object *list, const char *name, bool in_force, const char *reason) {
     return render_append(list, render_control(name, in_force, reason));
 }
@@ -82,6 +84,29 @@ static int add_seccomp(json_object *list, const Container *c) {
     (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) container_pid(c));
     int r = path_read_file_at(AT_FDCWD, path, 0, 65536, &text, NULL);
     return add(list, "seccomp", r >= 0 && strstr(text, "\nSeccomp:\t2\n"), "the kernel does not show a filter");
+}
+
+/* Its pid is its own until the loop, which this is, has reaped it. */
+static int read_label(const Container *c, int (*read)(int pid_dir_fd, char *ret, size_t size), char *ret, size_t size) {
+    char path[32];
+    if (container_pid(c) <= 0)
+        return -ESRCH;
+    (void) snprintf(path, sizeof(path), "/proc/%d", (int) container_pid(c));
+    _cleanup_fd_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : read(fd, ret, size);
+}
+
+int controls_add_labels(json_object *o, const Container *c) {
+    char apparmor[LABEL_MAX], selinux[LABEL_MAX];
+    const char *file_context = container_spec(c)->sandbox.file_context;
+    bool has_apparmor = read_label(c, apparmor_read, apparmor, sizeof(apparmor)) >= 0;
+    bool has_selinux = read_label(c, selinux_read, selinux, sizeof(selinux)) >= 0;
+    if (has_apparmor && strcmp(apparmor, "unconfined") == 0)
+        has_apparmor = false;
+    if (render_add_string(o, "apparmorProfile", has_apparmor ? apparmor : NULL) < 0 ||
+        render_add_string(o, "selinuxLabel", has_selinux ? selinux : NULL) < 0)
+        return -ENOMEM;
+    return render_add_string(o, "mountLabel", container_pid(c) > 0 ? file_context : NULL);
 }
 
 /* What holds the writable layer to a size, and what keeps the container from others' networks. */

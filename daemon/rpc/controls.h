@@ -13,3 +13,5 @@
 json_object *controls_of_host(const ContainerEnvironment *e);
 /* What holds for C now. */
 json_object *controls_of_container(Container *c, const ContainerEnvironment *e);
+/* Adds Inspect's apparmorProfile, selinuxLabel and mountLabel, as the kernel has them now. */
+int controls_add_labels(json_object *o, const Container *c);

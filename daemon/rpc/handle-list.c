@@ -58,7 +58,8 @@ int handle_inspect(Call *call, Error *reterr) {
     if (r < 0)
         return r;
     _cleanup_json_ json_object *o = render_inspection(c, network_host_gateway(e->network));
-    if (!o || render_add(o, "controls", controls_of_container(c, e)) < 0 || add_sample(o, c) < 0)
+    if (!o || render_add(o, "controls", controls_of_container(c, e)) < 0 || controls_add_labels(o, c) < 0 ||
+        add_sample(o, c) < 0)
         return fields_oom(reterr);
     call_finish(call, o);
     return 0;

@@ -32,5 +32,5 @@ json_object *render_check(const Check *c);
 json_object *render_control(const char *name, bool in_force, const char *reason);
 /* Limits as they are in force: what has none is null. */
 json_object *render_limits(const ContainerLimits *l);
-/* The reply of Inspect, but for `controls` and `sample`. GATEWAY: of the network "bridge". */
+/* The reply of Inspect, but for `controls`, the labels and `sample`. GATEWAY: of the network "bridge". */
 json_object *render_inspection(const Container *c, uint32_t gateway);

@@ -13,6 +13,7 @@
 #include "kennel/limits.h"
 #include "proto/quote.h"
 #include "rpc/fields.h"
+#include "rpc/label-spec.h"
 #include "rpc/limits-spec.h"
 #include "rpc/ports-spec.h"
 #include "rpc/program-spec.h"
@@ -242,7 +243,12 @@ static int read_volumes(RunSpec *s, Error *reterr) {
         return r;
     for (size_t i = 0; i < n; i++) {
         json_object *o = json_object_array_get_idx(list, i);
-        SandboxMount m = { .kind = SANDBOX_MOUNT_VOLUME, .source_fd = -EBADF, .read_only = fields_bool(o, "readOnly") };
+        SandboxMount m = {
+            .kind = SANDBOX_MOUNT_VOLUME,
+            .source_fd = -EBADF,
+            .read_only = fields_bool(o, "readOnly"),
+            .relabel = label_spec_relabel(o),
+        };
         r = volume_source(s, o, i, &m.source_fd, reterr);
         if (r < 0)
             return r;
@@ -426,6 +432,14 @@ static int read_seccomp(RunSpec *s, Error *reterr) {
     return 0;
 }
 
+static int read_apparmor(RunSpec *s, Error *reterr) {
+    return label_spec_apparmor(s->parameters, s->peer, s->spec, reterr);
+}
+
+static int read_label(RunSpec *s, Error *reterr) {
+    return label_spec_label(s->parameters, s->peer, s->spec, reterr);
+}
+
 static int read_ulimits(RunSpec *s, Error *reterr) {
     SandboxProgram *p = &s->spec->sandbox.program;
     return ulimits_parse(s->parameters, &p->rlimits, &p->n_rlimits, reterr);
@@ -496,19 +510,13 @@ static int add_environment_defaults(RunSpec *s, Error *reterr) {
 
 /* In the order of the interface file. */
 static int (*const readers[])(RunSpec *s, Error *reterr) = {
-    read_command,      read_name,
-    read_image,        read_rootfs,
-    read_rootfs_path,  read_read_only,
-    allocate_mounts,   read_volumes,
-    read_tmpfs,        read_environment,
-    read_directory,    read_user,
-    read_hostname,     read_network,
-    read_ports,        read_cap_add,
-    read_cap_drop,     read_seccomp,
-    read_ulimits,      read_limits,
-    read_init,         read_terminal,
-    read_stdio,        read_remove,
-    check_descriptors, add_environment_defaults,
+    read_command,     read_name,        read_image,        read_rootfs,
+    read_rootfs_path, read_read_only,   allocate_mounts,   read_volumes,
+    read_tmpfs,       read_environment, read_directory,    read_user,
+    read_hostname,    read_network,     read_ports,        read_cap_add,
+    read_cap_drop,    read_seccomp,     read_apparmor,     read_label,
+    read_ulimits,     read_limits,      read_init,         read_terminal,
+    read_stdio,       read_remove,      check_descriptors, add_environment_defaults,
 };
 
 int run_spec_parse(json_object *parameters, const Peer *peer, bool attached, const ContainerEnvironment *environment,

@@ -270,9 +270,8 @@ def test_abstract_sockets_of_the_host_are_out_of_reach(kennel):
 
 
 def test_later_options_say_so(kennel):
-    for flags in (["--exec-policy", "image-only"], ["--security-opt", "label=disable"]):
-        result = kennel.run(*flags, "--", "true")
-        assert result.code == 125 and flags[0].strip("-") in result.stderr, result
+    result = kennel.run("--exec-policy", "image-only", "--", "true")
+    assert result.code == 125 and "exec-policy" in result.stderr, result
 
 
 def test_killed_group_is_empty_at_once(kennel):

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-static void volume_is(const char *text, const char *source, const char *target, bool read_only) {
+static void volume_is(const char *text, const char *source, const char *target, bool read_only, const char *relabel) {
     _cleanup_(argument_volume_done) ArgumentVolume v = { 0 };
     Error error = ERROR_INIT;
 
@@ -18,19 +18,28 @@ static void volume_is(const char *text, const char *source, const char *target, 
     assert_string_equal(v.source, source);
     assert_string_equal(v.target, target);
     assert_int_equal(v.read_only, read_only);
+    if (relabel)
+        assert_string_equal(v.relabel, relabel);
+    else
+        assert_null(v.relabel);
 }
 
 static void test_volume(void **state) {
-    volume_is("/a:/b", "/a", "/b", false);
-    volume_is("/a:/b:rw", "/a", "/b", false);
-    volume_is("/a:/b:ro", "/a", "/b", true);
-    volume_is("a/b:/c", "a/b", "/c", false);
-    volume_is(".:/", ".", "/", false);
+    volume_is("/a:/b", "/a", "/b", false, NULL);
+    volume_is("/a:/b:rw", "/a", "/b", false, NULL);
+    volume_is("/a:/b:ro", "/a", "/b", true, NULL);
+    volume_is("a/b:/c", "a/b", "/c", false, NULL);
+    volume_is(".:/", ".", "/", false, NULL);
+    volume_is("/a:/b:z", "/a", "/b", false, "shared");
+    volume_is("/a:/b:Z", "/a", "/b", false, "private");
+    volume_is("/a:/b:ro,Z", "/a", "/b", true, "private");
+    volume_is("/a:/b:z,rw", "/a", "/b", false, "shared");
 }
 
 static void test_volume_refused(void **state) {
-    static const char *const wrong[] = { "",       "/a",      ":/b",         "/a:",      "/a:b",
-                                         "/a:/b:", "/a:/b:x", "/a:/b:ro:rw", "/a:/b:RO", "/a::ro" };
+    static const char *const wrong[] = { "",         "/a",          ":/b",       "/a:",    "/a:b",        "/a:/b:",
+                                         "/a:/b:x",  "/a:/b:ro:rw", "/a:/b:RO",  "/a::ro", "/a:/b:ro,rw", "/a:/b:z,Z",
+                                         "/a:/b:Z,", "/a:/b:ro,,Z", "/a:/b:Z:ro" };
 
     for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
         ArgumentVolume v = { 0 };

@@ -241,8 +241,34 @@ static void spec_refused(RunFlags flags, const char *subject, const char *messag
         fail_msg("%s", error.message);
 }
 
+static void test_security(void **state) {
+    const char *command[] = { "true" }, *volumes[] = { "/etc:/a:ro,Z", "/etc:/b:z" };
+    const char *security[] = { "apparmor=/usr/bin/x", "label=level:s0:c1,c2", "label=type:a_t" };
+    Strings words = { command, 1 };
+    RunFlags flags = { .volumes = { volumes, 2 }, .security = { security, 3 } };
+    _cleanup_(spec_done) Spec spec = { 0 };
+    Error error = ERROR_INIT;
+
+    if (spec_run(&flags, &words, &spec, &error) != 0)
+        fail_msg("%s: %s", error.subject, error.message);
+    assert_string_equal(json_object_to_json_string_ext(spec.parameters, JSON_C_TO_STRING_NOSLASHESCAPE),
+                        "{\"command\":[\"true\"],\"apparmorProfile\":\"/usr/bin/x\","
+                        "\"label\":{\"level\":\"s0:c1,c2\",\"type\":\"a_t\"},"
+                        "\"volumes\":[{\"source\":0,\"target\":\"/a\",\"readOnly\":true,\"relabel\":\"private\"},"
+                        "{\"source\":1,\"target\":\"/b\",\"relabel\":\"shared\"}]}");
+
+    const char *disable[] = { "label=disable", "apparmor=unconfined" };
+    RunFlags off = { .security = { disable, 2 } };
+    _cleanup_(spec_done) Spec without = { 0 };
+    assert_int_equal(spec_run(&off, &words, &without, &error), 0);
+    assert_string_equal(json_object_to_json_string_ext(without.parameters, JSON_C_TO_STRING_NOSLASHESCAPE),
+                        "{\"command\":[\"true\"],\"label\":{\"disable\":true},\"apparmorProfile\":\"unconfined\"}");
+}
+
 static void test_spec_refused(void **state) {
     const char *missing[] = { "/nonexistent:/x" }, *device[] = { "/dev/null:/x" }, *label[] = { "label=x" };
+    const char *user[] = { "label=user:system_u" }, *disabled[] = { "label=disabled" }, *empty[] = { "apparmor=" };
+    const char *twice[] = { "apparmor=a", "label=disable", "apparmor=b" };
     const char *profile[] = { "seccomp=/nonexistent" }, *zeros[] = { "seccomp=/dev/zero" }, *other[] = { "x=y" };
     const char *port[] = { "80" }, *tmpfs[] = { "/t:inodes=1" };
 
@@ -255,7 +281,11 @@ static void test_spec_refused(void **state) {
     spec_refused((RunFlags){ .ports = { port, 1 } }, "-p/--publish", "\"80\"");
     spec_refused((RunFlags){ .tmpfs = { tmpfs, 1 } }, "--tmpfs", "out of range");
     spec_refused((RunFlags){ .name = "\xff" }, "--name", "UTF-8");
-    spec_refused((RunFlags){ .security = { label, 1 } }, "--security-opt", "not available in this version");
+    spec_refused((RunFlags){ .security = { label, 1 } }, "--security-opt", "label=level:s0:c1,c2");
+    spec_refused((RunFlags){ .security = { disabled, 1 } }, "--security-opt", "\"label=disabled\" is unknown");
+    spec_refused((RunFlags){ .security = { user, 1 } }, "--security-opt", "one user and one role");
+    spec_refused((RunFlags){ .security = { empty, 1 } }, "--security-opt", "\"apparmor=\"");
+    spec_refused((RunFlags){ .security = { twice, 3 } }, "--security-opt", "apparmor= is given a second time");
     spec_refused((RunFlags){ .security = { profile, 1 } }, "--security-opt", "/nonexistent");
     spec_refused((RunFlags){ .security = { zeros, 1 } }, "--security-opt", "more than");
     spec_refused((RunFlags){ .security = { other, 1 } }, "--security-opt", "seccomp=FILE");
@@ -263,10 +293,10 @@ static void test_spec_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_output),       cmocka_unit_test(test_reader_goes), cmocka_unit_test(test_slow_reader),
-        cmocka_unit_test(test_draining),     cmocka_unit_test(test_append),      cmocka_unit_test(test_full_device),
-        cmocka_unit_test(test_pipe_mode),    cmocka_unit_test(test_keys),        cmocka_unit_test(test_spec),
-        cmocka_unit_test(test_spec_refused),
+        cmocka_unit_test(test_output),    cmocka_unit_test(test_reader_goes),  cmocka_unit_test(test_slow_reader),
+        cmocka_unit_test(test_draining),  cmocka_unit_test(test_append),       cmocka_unit_test(test_full_device),
+        cmocka_unit_test(test_pipe_mode), cmocka_unit_test(test_keys),         cmocka_unit_test(test_spec),
+        cmocka_unit_test(test_security),  cmocka_unit_test(test_spec_refused),
     };
     (void) signal(SIGPIPE, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);

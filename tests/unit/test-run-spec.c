@@ -121,6 +121,91 @@ static void test_defaults(void **state) {
     assert_memory_equal(&s->limits, &limits, sizeof(limits));
 }
 
+static void test_labels(void **state) {
+    _cleanup_(container_spec_freep) ContainerSpec *s = parse(RUN(""));
+    assert_null(s->apparmor_profile);
+    assert_null(s->label_level);
+    assert_null(s->label_type);
+    assert_false(s->apparmor_unconfined || s->label_disabled);
+    _cleanup_(container_spec_freep) ContainerSpec *t =
+        parse_as(RUN(",\"apparmorProfile\":\"/usr/bin/x//y\",\"label\":{\"level\":\"s0:c0,c1023\",\"type\":\"a_t2\","
+                     "\"disable\":false}"),
+                 &tenant);
+    assert_string_equal(t->apparmor_profile, "/usr/bin/x//y");
+    assert_string_equal(t->label_level, "s0:c0,c1023");
+    assert_string_equal(t->label_type, "a_t2");
+    assert_false(t->label_disabled);
+    _cleanup_(container_spec_freep) ContainerSpec *u =
+        parse(RUN(",\"apparmorProfile\":\"unconfined\",\"label\":{\"disable\":true}"));
+    assert_true(u->apparmor_unconfined && u->label_disabled);
+    assert_null(u->apparmor_profile);
+}
+
+static void test_apparmor_refused(void **state) {
+    static const char *const wrong[] = { "",   " a",    "a b", "a\\n", "a\\tb",   ":ns:a",    ":ns://a",
+                                         "&a", "a//&b", "=a",  "a\\r", "\\u007f", "kennel-1", "kennel-1879048192" };
+    char text[512];
+    for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+        (void) snprintf(text, sizeof(text), RUN(",\"apparmorProfile\":\"%s\""), wrong[i]);
+        refused(text, "apparmorProfile", "expected");
+        refused_to_tenant(text, "apparmorProfile", "expected");
+    }
+    (void) snprintf(text, sizeof(text), RUN(",\"apparmorProfile\":\"%0256d\""), 0);
+    refused(text, "apparmorProfile", "1 to 255 bytes");
+    (void) snprintf(text, sizeof(text), RUN(",\"apparmorProfile\":\"%0255d\""), 0);
+    _cleanup_(container_spec_freep) ContainerSpec *s = parse(text);
+    assert_int_equal(strlen(s->apparmor_profile), 255);
+    refused_to_tenant(RUN(",\"apparmorProfile\":\"unconfined\""), "apparmorProfile", "root alone");
+}
+
+static void test_label_refused(void **state) {
+    static const char *const levels[] = { "",
+                                          "s0",
+                                          "s0:c1",
+                                          "s0:c2,c1",
+                                          "s0:c1,c1",
+                                          "s0:c1,c1024",
+                                          "s1:c1,c2",
+                                          "s0:c1,c2 ",
+                                          "s0:c1,c2,c3",
+                                          "s0:c01,c2",
+                                          "s0:c1, c2",
+                                          "s0:c-1,c2",
+                                          "s0:c1,c99999",
+                                          "s0:c1.c2",
+                                          "s0-s0:c1,c2",
+                                          "s0:c,c2",
+                                          "S0:c1,c2",
+                                          "s0:c1,c2:x" };
+    static const char *const types[] = { "", "a-t", "A_t", "a t", "a:b", "a_t\\n" };
+    char text[512];
+    for (size_t i = 0; i < ELEMENTSOF(levels); i++) {
+        (void) snprintf(text, sizeof(text), RUN(",\"label\":{\"level\":\"%s\"}"), levels[i]);
+        refused(text, "label.level", "s0:c1,c2");
+    }
+    for (size_t i = 0; i < ELEMENTSOF(types); i++) {
+        (void) snprintf(text, sizeof(text), RUN(",\"label\":{\"type\":\"%s\"}"), types[i]);
+        refused(text, "label.type", "small letters");
+    }
+    (void) snprintf(text, sizeof(text), RUN(",\"label\":{\"type\":\"%0129d\"}"), 0);
+    refused(text, "label.type", "small letters");
+    refused_to_tenant(RUN(",\"label\":{\"disable\":true}"), "label.disable", "root alone");
+    refused(RUN(",\"label\":{\"disable\":true,\"level\":\"s0:c1,c2\"}"), "label.disable", "together");
+    refused(RUN(",\"label\":{\"disable\":true,\"type\":\"a_t\"}"), "label.disable", "together");
+    refused(RUN(",\"label\":{\"user\":\"x\"}"), "label.user", "");
+}
+
+static void test_relabel(void **state) {
+    _cleanup_(container_spec_freep) ContainerSpec *s =
+        parse(RUN(",\"volumes\":[{\"sourcePath\":\"/\",\"target\":\"/a\"},"
+                  "{\"sourcePath\":\"/\",\"target\":\"/b\",\"relabel\":\"shared\"},"
+                  "{\"sourcePath\":\"/\",\"target\":\"/c\",\"relabel\":\"private\"}]"));
+    assert_int_equal(s->sandbox.mounts[0].relabel, SANDBOX_RELABEL_NONE);
+    assert_int_equal(s->sandbox.mounts[1].relabel, SANDBOX_RELABEL_SHARED);
+    assert_int_equal(s->sandbox.mounts[2].relabel, SANDBOX_RELABEL_PRIVATE);
+    refused(RUN(",\"volumes\":[{\"sourcePath\":\"/\",\"target\":\"/a\",\"relabel\":\"Z\"}]"), "volumes[0].relabel", "");
+}
+
 static void test_environment_defaults(void **state) {
     _cleanup_(container_spec_freep) ContainerSpec *s = parse(RUN(""));
     char **e = s->sandbox.program.environment;
@@ -588,6 +673,10 @@ static void test_no_leak(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_apparmor_refused),
+        cmocka_unit_test(test_label_refused),
+        cmocka_unit_test(test_relabel),
         cmocka_unit_test(test_environment_defaults),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_lists),
