@@ -176,30 +176,25 @@ static bool started_by_manager(void) {
     return !pid || (parse_u32(pid, &value) >= 0 && value == (uint32_t) getpid());
 }
 
-/* Our own cgroup relative to the mount's root, or NULL where there is none to divide. *OWN is changed. */
+/*
+ * What has been delegated to us, relative to the mount's root; NULL where nothing has. *OWN is changed.
+ *
+ * A service's cgroup is divided only where its manager starts us below it (DelegateSubgroup=). One that starts us in it
+ * would do so at the next start as well, and could not: containers live on in there, and a group whose children have
+ * controllers takes no process.
+ */
 static char *delegated_path(char *own, const char *mount_root) {
-    if (!started_by_manager())
-        return NULL;
-    /* a daemon that is restarted in place, or was put there by DelegateSubgroup= */
     size_t length = strlen(own), suffix = strlen(SUPERVISOR);
-    if (length > suffix && strcmp(own + length - suffix, SUPERVISOR) == 0)
-        own[length - suffix] = 0;
+    if (!started_by_manager() || length <= suffix || strcmp(own + length - suffix, SUPERVISOR) != 0)
+        return NULL;
+    own[length - suffix] = 0;
     if (strcmp(mount_root, "/") != 0) {
         size_t prefix = strlen(mount_root);
         if (strncmp(own, mount_root, prefix) != 0 || (own[prefix] && own[prefix] != '/'))
             return NULL;
         own += prefix;
     }
-    return *own && strcmp(own, "/") != 0 ? own : NULL;
-}
-
-/* No process may be in a group whose children have controllers. "0" is the writer. */
-static int move_to_supervisor(int mount_fd, const char *delegated) {
-    _cleanup_free_ char *path = NULL;
-    if (asprintf(&path, "%s" SUPERVISOR, delegated) < 0)
-        return -ENOMEM;
-    _cleanup_fd_ int fd = path_make_directories_at(mount_fd, path, 0755);
-    return fd < 0 ? fd : cgroup_file_write(fd, "cgroup.procs", "0");
+    return *own ? own : NULL;
 }
 
 /* ---- controllers ---- */
@@ -336,12 +331,6 @@ static int open_v2(CgroupHierarchies *h, const CgroupMounts *mounts, const char 
     path = delegated ? NULL : strdup(subtree ? subtree : SUBTREE);
     if (delegated ? asprintf(&path, "%s" SUBTREE_DELEGATED, delegated) < 0 : !path)
         return error_failed(reterr, ENOMEM, "cgroup", "Out of memory");
-    if (delegated) {
-        r = move_to_supervisor(mount_fd, delegated);
-        if (r < 0)
-            return error_failed(reterr, -r, "cgroup", "Cannot move kenneld to the cgroup %s" SUPERVISOR ": %s",
-                                delegated, strerror(-r));
-    }
     r = subtree_open(&h->unified, mount_fd, m->root, path);
     if (r < 0)
         return error_failed(reterr, -r, "cgroup", "Cannot make the cgroup %s under %s: %s", path, m->point,

@@ -8,9 +8,9 @@
  * beside them has membership, kill, freeze, events, BPF. A controller that is on neither is missing; whoever asks for
  * it is told so by name.
  *
- * Our subtree is `<own cgroup>/containers` when a service manager started us (NOTIFY_SOCKET or INVOCATION_ID set and
- * our cgroup is not the root), the daemon itself then moves into `<own cgroup>/supervisor`; `/kennel` elsewhere, the
- * daemon stays where it is. On v1 hierarchies it is always `/kennel`. Daemons may share `/kennel`: ids tell their
+ * Our subtree is `<service>/containers` when a service manager started us (NOTIFY_SOCKET or INVOCATION_ID is set) in
+ * `<service>/supervisor`, which is how it says that it delegates (DelegateSubgroup=); `/kennel` elsewhere. The daemon stays
+ * where it is. On v1 hierarchies it is always `/kennel`. Daemons may share `/kennel`: ids tell their
  * groups apart, and nobody touches a group whose id is not in its own records.
  */
 

@@ -334,12 +334,15 @@ static int child_service(void) {
         return 3;
     if (unsetenv("INVOCATION_ID") < 0 || unsetenv("SYSTEMD_EXEC_PID") < 0 || !opens_as("/kennel", "/service"))
         return 4;
-    if (setenv("NOTIFY_SOCKET", "x", 1) < 0 || !opens_as("/service/containers", "/service/supervisor"))
+    if (setenv("NOTIFY_SOCKET", "x", 1) < 0 || !opens_as("/kennel", "/service")) /* nothing below is ours */
         return 5;
-    return opens_as("/service/containers", "/service/supervisor") ? 0 : 6; /* started again in place */
+    if (mkdirat(fd, "service/supervisor", 0755) < 0 ||
+        cgroup_file_write(fd, "service/supervisor/cgroup.procs", "0") < 0)
+        return 6;
+    return opens_as("/service/containers", "/service/supervisor") ? 0 : 7;
 }
 
-static void a_service_divides_its_own_cgroup(void **state) {
+static void a_service_uses_what_is_delegated_to_it(void **state) {
     require_root();
     CgroupGroup *g = make_group("host");
     int status = wait_for(start_in(g, child_service));
@@ -356,7 +359,7 @@ static const struct CMUnitTest cgroup_tests[] = {
     TEST(a_failure_leaves_nothing),          TEST(what_is_half_there_can_be_removed),
     TEST(members_are_known_and_killed),      TEST(removal_kills_a_frozen_family),
     TEST(freezing_has_a_time_limit),         TEST(removal_reports_what_does_not_go),
-    TEST(nested_groups_are_removed),         TEST(a_service_divides_its_own_cgroup),
+    TEST(nested_groups_are_removed),         TEST(a_service_uses_what_is_delegated_to_it),
 };
 
 int main(int argc, char **argv) {
