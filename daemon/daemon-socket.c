@@ -17,17 +17,15 @@
 
 #define BACKLOG 128
 
-static int take_passed(int n, DaemonSocket *ret, Error *reterr) {
-    if (n != 1)
-        return error_failed(reterr, EINVAL, "socket", "the service manager passed %d sockets; one is expected", n);
-    int fd = SD_LISTEN_FDS_START;
+static int take_passed(int consume_fd, DaemonSocket *ret, Error *reterr) {
+    _cleanup_fd_ int fd = consume_fd;
     if (sd_is_socket_unix(fd, SOCK_STREAM, 1, NULL, 0) <= 0)
         return error_failed(reterr, EINVAL, "socket",
                             "what the service manager passed is not a listening Unix stream socket");
-    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+    if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
         return error_failed(reterr, errno, "socket", "the socket cannot be set up: %s", strerror(errno));
     *ret = DAEMON_SOCKET_INIT;
-    ret->fd = fd;
+    ret->fd = TAKE_FD(fd);
     return 0;
 }
 
@@ -80,11 +78,9 @@ static int make_socket(const char *temporary, gid_t group, DaemonSocket *s, Erro
     return 0;
 }
 
-int daemon_socket_open(const char *path, gid_t group, DaemonSocket *ret, Error *reterr) {
-    int n = sd_listen_fds(1);
-    if (n != 0)
-        return n < 0 ? error_failed(reterr, -n, "socket", "LISTEN_FDS makes no sense: %s", strerror(-n))
-                     : take_passed(n, ret, reterr);
+int daemon_socket_open(const char *path, gid_t group, int consume_passed_fd, DaemonSocket *ret, Error *reterr) {
+    if (consume_passed_fd >= 0)
+        return take_passed(consume_passed_fd, ret, reterr);
     int r = check_free(path, reterr);
     if (r < 0)
         return r;

@@ -19,7 +19,7 @@ typedef struct DaemonSocket {
 
 #define DAEMON_SOCKET_INIT ((DaemonSocket){ .fd = -EBADF })
 
-/* GROUP: who may connect beside root; (gid_t) -1 for nobody. */
-int daemon_socket_open(const char *path, gid_t group, DaemonSocket *ret, Error *reterr);
+/* PASSED_FD: what a service manager passed, or -EBADF. GROUP: who may connect beside root; (gid_t) -1 for nobody. */
+int daemon_socket_open(const char *path, gid_t group, int consume_passed_fd, DaemonSocket *ret, Error *reterr);
 /* Removes the path if it still leads to this socket. The descriptor is closed unless it was taken. */
 void daemon_socket_done(DaemonSocket *s);

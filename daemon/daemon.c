@@ -17,6 +17,7 @@
 #include "rpc/limits-spec.h"
 #include "rpc/server.h"
 #include "sandbox/devices.h"
+#include "util/fd-store.h"
 #include "util/log.h"
 
 #include <fcntl.h>
@@ -40,6 +41,8 @@ struct Daemon {
     Config config;
     gid_t tenant_group;
     int state_fd, data_fd;
+    FdStore *fd_store;
+    int passed_fd; /* the socket, where a service manager passed it */
     sd_event *event;
     CgroupHierarchies *hierarchies;
     StorageHost *storage;
@@ -173,6 +176,7 @@ static ContainerEnvironment make_environment(const Daemon *d) {
         .selinux = d->selinux,
         .apparmor_missing = d->apparmor_missing.message,
         .selinux_missing = d->selinux_missing.message,
+        .fd_store = d->fd_store,
         .state_fd = d->state_fd,
         .data_fd = d->data_fd,
         .id_base = d->config.id_base,
@@ -253,7 +257,7 @@ static void find_tenant_group(Daemon *d) {
 
 static int open_server(Daemon *d, Error *reterr) {
     find_tenant_group(d);
-    int r = daemon_socket_open(d->options.socket, d->tenant_group, &d->socket, reterr);
+    int r = daemon_socket_open(d->options.socket, d->tenant_group, TAKE_FD(d->passed_fd), &d->socket, reterr);
     if (r < 0)
         return r;
     ServerEnvironment e = {
@@ -266,8 +270,13 @@ static int open_server(Daemon *d, Error *reterr) {
     return server_new(&e, TAKE_FD(d->socket.fd), &d->server, reterr);
 }
 
+/* First of all: what was passed has numbers that nothing else may take, and must not leak into anything. */
+static int take_passed(Daemon *d, Error *reterr) {
+    return fd_store_new(&d->fd_store, &d->passed_fd, reterr);
+}
+
 static int (*const steps[])(Daemon *d, Error *reterr) = {
-    open_directories, open_loop, open_kernel, open_resources, check_ceilings, open_containers, open_server,
+    take_passed, open_directories, open_loop, open_kernel, open_resources, check_ceilings, open_containers, open_server,
 };
 
 int daemon_new(const DaemonOptions *options, const Config *config, Daemon **ret, Error *reterr) {
@@ -278,7 +287,7 @@ int daemon_new(const DaemonOptions *options, const Config *config, Daemon **ret,
         return error_failed(reterr, ENOMEM, "start", "out of memory");
     d->options = *options;
     d->config = *config;
-    d->state_fd = d->data_fd = -EBADF;
+    d->state_fd = d->data_fd = d->passed_fd = -EBADF;
     d->socket = DAEMON_SOCKET_INIT;
     raise_open_files();
     for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
@@ -322,6 +331,8 @@ Daemon *daemon_free(Daemon *d) {
     (void) storage_host_free(d->storage);
     (void) cgroup_hierarchies_close(d->hierarchies);
     (void) sd_event_unref(d->event);
+    (void) fd_store_free(d->fd_store);
+    d->passed_fd = fd_close(d->passed_fd);
     d->state_fd = fd_close(d->state_fd);
     d->data_fd = fd_close(d->data_fd);
     free(d);

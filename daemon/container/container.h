@@ -22,6 +22,7 @@
 #include "container/spec.h"
 #include "sandbox/apparmor.h"
 #include "sandbox/selinux.h"
+#include "util/fd-store.h"
 #include "util/process.h"
 #include "util/worker.h"
 
@@ -71,9 +72,10 @@ typedef struct ContainerEnvironment {
     AppArmorHost *apparmor; /* NULL: the host has none that Kennel could use, and apparmor_missing says why */
     SELinuxHost *selinux;   /* NULL: likewise */
     const char *apparmor_missing, *selinux_missing;
-    int state_fd;     /* the state directory; containers/ID/ below it */
-    int data_fd;      /* the data directory; containers/ID/ below it */
-    uint32_t id_base; /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
+    FdStore *fd_store; /* NULL: nobody keeps descriptors while no daemon runs */
+    int state_fd;      /* the state directory; containers/ID/ below it */
+    int data_fd;       /* the data directory; containers/ID/ below it */
+    uint32_t id_base;  /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
     uint32_t id_ranges;
     unsigned containers_max_per_uid; /* for peers that are not root */
     unsigned starts_max_per_uid;     /* in progress at one time, root too; container_processes() counts as one */

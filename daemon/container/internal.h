@@ -94,6 +94,7 @@ struct Container {
     bool freezing;        /* a pause or resume is under way */
     bool updating;        /* a change of limits is under way */
     bool totals_told;     /* `final` is known, or will never be */
+    bool unread;          /* of an earlier daemon: the service manager has kept its output */
     bool seccomp_missing; /* the program could not be restored: nothing may be started without it */
 
     int data_fd; /* containers/ID in the data directory, -EBADF before it is made */
@@ -235,6 +236,14 @@ void limit_watch_done(Container *c);
 /* container.c */
 NetworkSpec container_network_spec(const Container *c);
 AccountNetwork container_account_network(const Container *c);
+
+/* stored.c: what the service manager keeps of a container while no daemon runs. The first two from any thread. */
+void container_store_output(const Container *c, int state_fd);
+void container_store_process(const Container *c, const SandboxProcess *process);
+int container_stored_take(const Container *c, const char *what);
+bool container_stored_output(const Container *c); /* its output waits to be read: asked once */
+void container_stored_remove(const Container *c);
+void container_stored_forget(ContainerRegistry *r); /* of containers that have none any more */
 
 /* exec.c */
 void container_execs_free(Container *c);

@@ -475,13 +475,19 @@ static int make_fifo(int dir_fd, const char *name) {
     return fchmodat(dir_fd, name, 0666, 0) < 0 ? -errno : 0;
 }
 
-static int open_fifo(int dir_fd, const char *name, int *ret_read, int *ret_payload) {
+int container_log_open_unread(int state_fd, unsigned stream) {
+    int fd = openat(state_fd, fifo_names[stream], O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static int open_fifo(int dir_fd, unsigned stream, int *ret_read, int *ret_payload) {
+    const char *name = fifo_names[stream];
     int r = make_fifo(dir_fd, name);
     if (r < 0)
         return r;
-    _cleanup_fd_ int fd = openat(dir_fd, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_fd_ int fd = container_log_open_unread(dir_fd, stream);
     if (fd < 0)
-        return -errno;
+        return fd;
     (void) fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE); /* what it is anyway will do */
     if (ret_payload) {
         *ret_payload = openat(dir_fd, name, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
@@ -501,7 +507,7 @@ int container_log_open(ContainerLogThread *t, int state_fd, int data_fd, int ret
     if (r >= 0)
         r = log_file_open(&l->file, data_fd, t->max_bytes);
     for (unsigned i = 0; i < ELEMENTSOF(fifo_names) && r >= 0; i++)
-        r = open_fifo(state_fd, fifo_names[i], &l->streams[i].fd, ret_stdio ? payload[i] : NULL);
+        r = open_fifo(state_fd, i, &l->streams[i].fd, ret_stdio ? payload[i] : NULL);
     if (r < 0)
         return error_failed(reterr, -r, "log", "the log cannot be opened: %s", strerror(-r));
     log_add(l);

@@ -34,6 +34,8 @@ typedef struct ContainerLog ContainerLog;
  */
 int container_log_open(ContainerLogThread *t, int state_fd, int data_fd, int ret_stdio[2], ContainerLog **ret,
                        Error *reterr);
+/* The read end of one of them (0: stdout, 1: stderr) once more, to be kept: as long as it is open nothing unread is lost. */
+int container_log_open_unread(int state_fd, unsigned stream);
 /* The same for a terminal: all that is read from the master (duplicated) goes to the log as stdout. */
 int container_log_open_terminal(ContainerLogThread *t, int data_fd, int with_master_fd, ContainerLog **ret,
                                 Error *reterr);

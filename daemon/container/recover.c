@@ -81,12 +81,19 @@ static bool is_in_group(Container *c) {
     return c->group && cgroup_group_holds(c->group, c->pid, NULL) == 1;
 }
 
-/* The terminal of a container whose daemon died is gone with it: its log can only be read. */
+/*
+ * Where the service manager has kept the terminal, it is read on; without, it is gone with the daemon that had it, and the
+ * log can only be read. Output of a FIFO is there while somebody has it open: the container, or the manager.
+ */
 static int adopt_log(Container *c, Error *reterr) {
     ContainerLogThread *t = c->registry->log_thread;
-    if (c->ended || c->spec->sandbox.program.terminal)
-        return c->spec->logged ? container_log_open_finished(t, c->data_fd, &c->log, reterr) : 0;
-    return c->spec->logged ? container_log_open(t, c->state_fd, c->data_fd, NULL, &c->log, reterr) : 0;
+    if (!c->spec->logged)
+        return 0;
+    if (c->terminal_fd >= 0)
+        return container_log_open_terminal(t, c->data_fd, c->terminal_fd, &c->log, reterr);
+    if (c->spec->sandbox.program.terminal || (c->ended && !c->unread))
+        return container_log_open_finished(t, c->data_fd, &c->log, reterr);
+    return container_log_open(t, c->state_fd, c->data_fd, NULL, &c->log, reterr);
 }
 
 static void open_log(Container *c) {
@@ -167,8 +174,11 @@ static void adopt_running(Container *c, int consume_pidfd) {
 /* Ended while no daemon ran. What the cgroup counted may still be there. */
 static void note_missed_exit(Container *c, const ProcessExit *exit) {
     c->state = CONTAINER_RUNNING;
+    bool unread = c->unread; /* its exit is told when all of it has been read */
+    if (unread)
+        open_log(c);
     container_ended(c, exit);
-    if (!c->wants_remove)
+    if (!unread && !c->wants_remove)
         open_log(c);
 }
 
@@ -197,6 +207,9 @@ static void recover_exited(Container *c, const ContainerRecord *record) {
     };
     c->wants_remove = c->spec->remove;
     open_log(c);
+    c->terminal_fd = fd_close(c->terminal_fd);
+    if (c->log && c->unread) /* the daemon ended between the exit and the last of its output */
+        container_log_finish(c->log, NULL, NULL);
     restore_totals(c);
     container_settle(c);
 }
@@ -224,6 +237,10 @@ static void recover_started(Container *c) {
     if (same && process_reap(pidfd, &exit) < 0)
         log_warning("Process %d is what is left of container %s, but not in its cgroup, and is let alone", (int) c->pid,
                     c->id);
+    /* From Linux 6.15 on, one that was opened while it lived tells how it ended, whoever has reaped it. */
+    _cleanup_fd_ int stored = container_stored_take(c, "process");
+    if (!exit.known && stored >= 0)
+        (void) process_reap(stored, &exit);
     note_missed_exit(c, &exit);
 }
 
@@ -303,6 +320,8 @@ static int recover_one(ContainerRegistry *r, const char *id) {
     if (k < 0 && k != -ENOENT)
         log_warning("The cgroup of container %s cannot be opened: %s", id, error.message);
     insert_sorted(c);
+    c->terminal_fd = container_stored_take(c, "terminal");
+    c->unread = c->terminal_fd >= 0 || container_stored_output(c);
     limit_watch_resume(c, record->oom_kills_told);
     if (record->exited)
         recover_exited(c, record);
@@ -420,6 +439,7 @@ int container_registry_recover(ContainerRegistry *r, Error *reterr) {
         k = remove_orphaned_data(r);
     if (k >= 0)
         k = remove_orphaned_interfaces(r);
+    container_stored_forget(r);
     if (k < 0)
         return error_failed(reterr, -k, "recover", "what an earlier daemon left cannot be read: %s", strerror(-k));
     return 0;

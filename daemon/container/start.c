@@ -136,7 +136,10 @@ static int start_open_log(StartJob *s, Error *reterr) {
     const Container *c = s->job.container;
     if (!c->spec->logged || c->spec->sandbox.program.terminal)
         return 0;
-    return container_log_open(c->registry->log_thread, s->state_fd, s->data_fd, s->payload_fds, &s->log, reterr);
+    int r = container_log_open(c->registry->log_thread, s->state_fd, s->data_fd, s->payload_fds, &s->log, reterr);
+    if (r >= 0)
+        container_store_output(c, s->state_fd);
+    return r;
 }
 
 static int start_connect(StartJob *s, pid_t pid, Error *reterr) {
@@ -202,6 +205,7 @@ static int start_spawn(StartJob *s, Error *reterr) {
     int r = sandbox_spawn(c->registry->environment.sandbox, &sandbox, &placement, &s->process, reterr);
     if (r < 0)
         return r;
+    container_store_process(c, &s->process);
     /* Only the payload may hold the FIFOs for writing: else their end would never be seen. */
     s->payload_fds[0] = fd_close(s->payload_fds[0]);
     s->payload_fds[1] = fd_close(s->payload_fds[1]);

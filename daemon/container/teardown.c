@@ -181,6 +181,7 @@ static void tell_gone(Container *c) {
         return;
     c->gone = true;
     if (c->failed) {
+        container_stored_remove(c);
         container_add_event(c, CONTAINER_EVENT_FAILED, c->start_error.message);
         container_tell(c, CONTAINER_NOTICE_FAILED, &c->start_error);
     } else {
@@ -280,6 +281,7 @@ void container_cleanup_last(Container *c) {
 static void tell_exited(Container *c) {
     _cleanup_(container_unrefp) _unused_ Container *keep = container_ref(c);
     c->state = CONTAINER_EXITED;
+    container_stored_remove(c);
     container_add_event(c, CONTAINER_EVENT_EXITED, NULL);
     if (c->exit.process.known)
         log_event(LOG_INFO, LOG_ID_EXITED, c->id, c->spec->owner, "Container %s (%s) has exited with %d%s", c->id,
@@ -331,8 +333,10 @@ void container_fail(Container *c, const Error *error, CgroupGroup *consume_group
     c->group = consume_group;
     c->dirty = dirty;
     c->log = container_log_free(c->log);
-    log_event(LOG_NOTICE, LOG_ID_FAILED, c->id, c->spec->owner, "Container %s (%s) could not be started: %s", c->id,
-              container_name(c), error->message);
+    const char *stage = error->kind == ERROR_HARDENING_FAILED ? error->subject : NULL;
+    bool differs = stage && strcmp(stage, "attestation") == 0;
+    log_event_stage(differs ? LOG_WARNING : LOG_NOTICE, differs ? LOG_ID_DIFFERS : LOG_ID_FAILED, c->id, c->spec->owner,
+                    stage, "Container %s (%s) could not be started: %s", c->id, container_name(c), error->message);
     if (c->group || c->dirty)
         return; /* told when the attempt that container_settle() begins is over */
     container_release_numbers(c);
