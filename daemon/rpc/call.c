@@ -223,6 +223,11 @@ void call_fail(Call *c, const Error *error) {
     int r = errors_to_wire(error, fields_string(call_parameters(c), "container"), &name, &parameters);
     if (r >= 0 && !c->call->oneway)
         r = connection_error(c->connection, name, parameters);
+    bool forbidden =
+        error->kind == ERROR_PERMISSION_DENIED || (error->kind == ERROR_INVALID_SPEC && error->code == EPERM);
+    if (forbidden)
+        log_refused(call_peer(c)->uid, "uid %u may not call %s.%s so: %s %s", call_peer(c)->uid, c->call->interface,
+                    c->call->method, error->subject, error->message);
     log_debug("uid %u: %s.%s: %s %s: %s", call_peer(c)->uid, c->call->interface, c->call->method, name ? name : "error",
               error->subject, error->message);
     if (r < 0)

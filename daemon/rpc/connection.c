@@ -164,7 +164,7 @@ static void refuse(Connection *c, const Error *error, size_t n_trusted) {
     c->reading_over = true;
     c->refusal = *error;
     c->n_trusted = n_trusted;
-    log_limited(LOG_NOTICE, "Bytes of uid %u are no message of the protocol: %s", c->peer.uid, error->message);
+    log_refused(c->peer.uid, "Bytes of uid %u are no message of the protocol: %s", c->peer.uid, error->message);
 }
 
 /* Messages that wait to be served. */
@@ -219,7 +219,7 @@ static void begin_call(Connection *c) {
     if (r < 0) {
         if (error.kind == ERROR_NONE)
             (void) error_failed(&error, -r, "message", "the message cannot be taken");
-        log_limited(LOG_NOTICE, "A message of uid %u is refused: %s", c->peer.uid, error.message);
+        log_refused(c->peer.uid, "A message of uid %u is refused: %s", c->peer.uid, error.message);
         say_and_close(c, &error);
         return;
     }

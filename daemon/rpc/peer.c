@@ -49,10 +49,10 @@ int peer_admit(int fd, gid_t tenant_group, Peer *ret, Error *reterr) {
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
         return error_set(reterr, ERROR_PERMISSION_DENIED, errno, NULL, "the kernel does not say who you are");
     Peer p = { .uid = credentials.uid, .gid = credentials.gid, .pid = credentials.pid };
+    *ret = p;
     int r = peer_is_root(&p) ? 1 : peer_is_member(fd, &p, tenant_group);
     if (r <= 0)
         return error_set(reterr, ERROR_PERMISSION_DENIED, r < 0 ? -r : EACCES, NULL,
                          "uid %u is neither root nor a member of the group that may run containers", p.uid);
-    *ret = p;
     return 0;
 }

@@ -22,5 +22,6 @@ static inline bool peer_is_root(const Peer *p) {
     return p->uid == 0;
 }
 
-/* Root, and members of TENANT_GROUP (PEER_NO_GROUP: there is none), are let in; others get ERROR_PERMISSION_DENIED. */
+/* Root, and members of TENANT_GROUP (PEER_NO_GROUP: there is none), are let in; others get ERROR_PERMISSION_DENIED,
+ * with *RET all the same if the kernel says who they are. */
 int peer_admit(int fd, gid_t tenant_group, Peer *ret, Error *reterr);

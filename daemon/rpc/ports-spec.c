@@ -35,8 +35,8 @@ static int read_host_port(json_object *o, size_t i, const Peer *peer, NetworkPor
     if (r < 0)
         return r;
     if (value < PORT_TENANT_MIN && !peer_is_root(peer))
-        return error_invalid(reterr, field, "is %lld; %d to %d is expected, ports below %d are for root alone",
-                             (long long) value, PORT_TENANT_MIN, PORT_MAX, PORT_TENANT_MIN);
+        return error_forbidden(reterr, field, "is %lld; %d to %d is expected, ports below %d are for root alone",
+                               (long long) value, PORT_TENANT_MIN, PORT_MAX, PORT_TENANT_MIN);
     port->host_port = (uint16_t) value;
     return 0;
 }

@@ -49,7 +49,7 @@ static int refuse_value(const char *value, const char *field, const char *expect
 }
 
 static int refuse_tenant(const char *field, const char *instead, Error *reterr) {
-    return error_invalid(reterr, field, "is for root alone; %s", instead);
+    return error_forbidden(reterr, field, "is for root alone; %s", instead);
 }
 
 static int read_command(RunSpec *s, Error *reterr) {
@@ -357,8 +357,8 @@ static int read_network(RunSpec *s, Error *reterr) {
     if (i == ELEMENTSOF(networks))
         return refuse_value(network, "network", "\"none\", \"bridge\" or \"host\" is expected", reterr);
     if (networks[i].network == SANDBOX_NETWORK_HOST && !peer_is_root(s->peer))
-        return error_invalid(reterr, "network",
-                             "is \"host\", which is for root alone; \"none\" or \"bridge\" is expected");
+        return error_forbidden(reterr, "network",
+                               "is \"host\", which is for root alone; \"none\" or \"bridge\" is expected");
     s->spec->sandbox.network = networks[i].network;
     return 0;
 }
@@ -394,8 +394,8 @@ static int read_capability_list(RunSpec *s, const char *name, bool may_be_forbid
         if (forbidden != 0) {
             char field[ERROR_SUBJECT_MAX];
             (void) snprintf(field, sizeof(field), "%s[%zu]", name, i);
-            return error_invalid(reterr, field, "gives %s, which is root's alone to give",
-                                 capabilities_name((unsigned) __builtin_ctzll(forbidden)));
+            return error_forbidden(reterr, field, "gives %s, which is root's alone to give",
+                                   capabilities_name((unsigned) __builtin_ctzll(forbidden)));
         }
         all |= set;
     }
@@ -426,8 +426,8 @@ static int read_seccomp(RunSpec *s, Error *reterr) {
         return fields_copy_string(s->parameters, "seccompProfile", "seccompProfile", KENNEL_PROFILE_MAX,
                                   &s->spec->seccomp_profile, reterr);
     if (!peer_is_root(s->peer))
-        return error_invalid(reterr, "seccompProfile",
-                             "is \"unconfined\", which is for root alone; a profile is expected");
+        return error_forbidden(reterr, "seccompProfile",
+                               "is \"unconfined\", which is for root alone; a profile is expected");
     s->spec->seccomp_unconfined = true;
     return 0;
 }

@@ -66,13 +66,13 @@ static int check_quota(const Server *s, const Peer *p, Error *reterr) {
 
 static void admit(Server *s, int consume_fd) {
     _cleanup_fd_ int fd = consume_fd;
-    Peer peer = { 0 };
+    Peer peer = { .uid = (uid_t) -1 };
     Error error = ERROR_INIT;
     int r = peer_admit(fd, s->environment.tenant_group, &peer, &error);
     if (r >= 0)
         r = check_quota(s, &peer, &error);
     if (r < 0) {
-        log_limited(LOG_NOTICE, "A connection was refused: %s", error.message);
+        log_refused(peer.uid, "A connection was refused: %s", error.message);
         send_refusal(TAKE_FD(fd), &error);
         return;
     }

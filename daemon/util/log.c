@@ -35,11 +35,13 @@ static const char *const level_names[] = {
 static int log_max_level = LOG_INFO;
 static bool log_to_journal = false;
 
-static struct {
-    pthread_mutex_t mutex;
+typedef struct Limit {
     time_t since;
     unsigned count, left_out;
-} limit = { .mutex = PTHREAD_MUTEX_INITIALIZER };
+} Limit;
+
+static pthread_mutex_t limits_mutex = PTHREAD_MUTEX_INITIALIZER;
+static Limit limit_all, limits_of_peers[64]; /* the latter by uid; the rare two that share one share its bound */
 
 /* journald sets JOURNAL_STREAM for a service's stderr; it may have been redirected since. */
 static bool stderr_is_journal(void) {
@@ -110,9 +112,17 @@ static void write_line(int level, const char *text, size_t length) {
     (void) fd_write_all(STDERR_FILENO, line, (size_t) n);
 }
 
+/* Of one message; what is NULL or -1 is left out. */
+typedef struct Fields {
+    const char *id, *container, *stage;
+    uid_t peer;
+} Fields;
+
+static const Fields no_fields = { .peer = (uid_t) -1 };
+
 typedef struct JournalFields {
-    struct iovec iov[5];
-    char text[5][96]; /* PRIORITY and the short ones; MESSAGE has its own buffer */
+    struct iovec iov[6];
+    char text[6][96]; /* PRIORITY and the short ones; MESSAGE has its own buffer */
     int n;
 } JournalFields;
 
@@ -122,25 +132,26 @@ static void add_field(JournalFields *f, const char *name, const char *value) {
     f->iov[f->n++] = (struct iovec){ text, strlen(text) };
 }
 
-static void send_to_journal(int level, const char *id, const char *container, uid_t peer, char *message,
-                            size_t length) {
+static void send_to_journal(int level, const Fields *fields, char *message, size_t length) {
     JournalFields f = { .iov[0] = { message, length }, .n = 1 };
     char number[3 * sizeof(uid_t) + 1];
     (void) snprintf(number, sizeof(number), "%d", level);
     add_field(&f, "PRIORITY", number);
-    if (id)
-        add_field(&f, "MESSAGE_ID", id);
-    if (container)
-        add_field(&f, "KENNEL_CONTAINER", container);
-    if (peer != (uid_t) -1) {
-        (void) snprintf(number, sizeof(number), "%u", peer);
+    if (fields->id)
+        add_field(&f, "MESSAGE_ID", fields->id);
+    if (fields->container)
+        add_field(&f, "KENNEL_CONTAINER", fields->container);
+    if (fields->stage)
+        add_field(&f, "KENNEL_STAGE", fields->stage);
+    if (fields->peer != (uid_t) -1) {
+        (void) snprintf(number, sizeof(number), "%u", fields->peer);
         add_field(&f, "KENNEL_PEER_UID", number);
     }
     if (sd_journal_sendv(f.iov, f.n) < 0)
         write_line(level, message + strlen("MESSAGE="), length - strlen("MESSAGE="));
 }
 
-static void vlog(int level, const char *id, const char *container, uid_t peer, const char *format, va_list ap) {
+static void vlog(int level, const Fields *fields, const char *format, va_list ap) {
     if (level < LOG_EMERG || level > LOG_DEBUG || level > log_max_level)
         return;
     int saved = errno; /* also what %m in FORMAT means */
@@ -150,7 +161,7 @@ static void vlog(int level, const char *id, const char *container, uid_t peer, c
     size_t prefix = strlen(message);
     size_t length = escape(text, message + prefix);
     if (log_to_journal)
-        send_to_journal(level, id, container, peer, message, prefix + length);
+        send_to_journal(level, fields, message, prefix + length);
     else
         write_line(level, message + prefix, length);
     errno = saved;
@@ -159,51 +170,70 @@ static void vlog(int level, const char *id, const char *container, uid_t peer, c
 void log_message(int level, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
-    vlog(level, NULL, NULL, (uid_t) -1, format, ap);
+    vlog(level, &no_fields, format, ap);
     va_end(ap);
 }
 
 void log_event(int level, const char *message_id, const char *container, uid_t peer, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
-    vlog(level, message_id, container, peer, format, ap);
+    vlog(level, &(Fields){ .id = message_id, .container = container, .peer = peer }, format, ap);
+    va_end(ap);
+}
+
+void log_event_stage(int level, const char *message_id, const char *container, uid_t peer, const char *stage,
+                     const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    vlog(level, &(Fields){ message_id, container, stage, peer }, format, ap);
     va_end(ap);
 }
 
 /* May one more be written? If a new period begins, RET_LEFT_OUT is what the last one swallowed. */
-static bool limit_admits(unsigned *ret_left_out) {
+static bool limit_admits(Limit *l, unsigned *ret_left_out) {
     struct timespec now;
     (void) clock_gettime(CLOCK_MONOTONIC, &now);
     *ret_left_out = 0;
-    (void) pthread_mutex_lock(&limit.mutex);
-    if (limit.count > 0 && now.tv_sec - limit.since >= LIMIT_SECONDS) {
-        *ret_left_out = limit.left_out;
-        limit.count = limit.left_out = 0;
+    (void) pthread_mutex_lock(&limits_mutex);
+    if (l->count > 0 && now.tv_sec - l->since >= LIMIT_SECONDS) {
+        *ret_left_out = l->left_out;
+        l->count = l->left_out = 0;
     }
-    if (limit.count == 0)
-        limit.since = now.tv_sec;
-    bool admitted = limit.count < LIMIT_MESSAGES;
+    if (l->count == 0)
+        l->since = now.tv_sec;
+    bool admitted = l->count < LIMIT_MESSAGES;
     if (admitted)
-        limit.count++;
+        l->count++;
     else
-        limit.left_out++;
-    (void) pthread_mutex_unlock(&limit.mutex);
+        l->left_out++;
+    (void) pthread_mutex_unlock(&limits_mutex);
     return admitted;
 }
 
-void log_limited(int level, const char *format, ...) {
+static void vlog_limited(Limit *l, int level, const Fields *fields, const char *format, va_list ap) {
     if (level > log_max_level)
         return;
     int saved = errno;
     unsigned left_out;
-    bool admitted = limit_admits(&left_out);
+    bool admitted = limit_admits(l, &left_out);
     if (left_out > 0)
         log_message(level, "%u messages like the next were left out", left_out);
     errno = saved;
-    if (!admitted)
-        return;
+    if (admitted)
+        vlog(level, fields, format, ap);
+}
+
+void log_limited(int level, const char *format, ...) {
     va_list ap;
     va_start(ap, format);
-    vlog(level, NULL, NULL, (uid_t) -1, format, ap);
+    vlog_limited(&limit_all, level, &no_fields, format, ap);
+    va_end(ap);
+}
+
+void log_refused(uid_t peer, const char *format, ...) {
+    Limit *l = &limits_of_peers[peer % ELEMENTSOF(limits_of_peers)];
+    va_list ap;
+    va_start(ap, format);
+    vlog_limited(l, LOG_NOTICE, &(Fields){ .id = LOG_ID_REFUSED, .peer = peer }, format, ap);
     va_end(ap);
 }

@@ -16,6 +16,7 @@
 #define LOG_ID_FAILED    "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c03"
 #define LOG_ID_REFUSED   "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c04"
 #define LOG_ID_RECOVERED "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c05"
+#define LOG_ID_DIFFERS   "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c07"
 
 void log_open(int max_level);
 int log_level_from_string(const char *name); /* "debug", "info", "notice", "warning", "err"; -EINVAL */
@@ -23,6 +24,11 @@ void log_message(int level, const char *format, ...) _printf_(2, 3);
 /* With a message id, the container's id and the peer's uid as journal fields; CONTAINER may be NULL. */
 void log_event(int level, const char *message_id, const char *container, uid_t peer, const char *format, ...)
     _printf_(5, 6);
+/* The same with the stage of the start; NULL: none. */
+void log_event_stage(int level, const char *message_id, const char *container, uid_t peer, const char *stage,
+                     const char *format, ...) _printf_(6, 7);
+/* LOG_ID_REFUSED at notice: at most 10 messages in 10 s for each peer, so that none hides what another does. */
+void log_refused(uid_t peer, const char *format, ...) _printf_(2, 3);
 /* At most 10 messages in 10 s from all callers together; says how many were left out. */
 void log_limited(int level, const char *format, ...) _printf_(2, 3);
 

@@ -85,5 +85,7 @@ static inline _printf_(5, 6) void error_fill(Error *err, ErrorKind kind, int cod
     })
 
 /* Shorthands for the two that handlers need most. */
-#define error_invalid(err, field, ...)          error_set((err), ERROR_INVALID_SPEC, EINVAL, (field), __VA_ARGS__)
+#define error_invalid(err, field, ...) error_set((err), ERROR_INVALID_SPEC, EINVAL, (field), __VA_ARGS__)
+/* The same for what somebody else may ask for: EPERM is what the log of refusals goes by. */
+#define error_forbidden(err, field, ...)        error_set((err), ERROR_INVALID_SPEC, EPERM, (field), __VA_ARGS__)
 #define error_failed(err, code, operation, ...) error_set((err), ERROR_FAILED, (code), (operation), __VA_ARGS__)
