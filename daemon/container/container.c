@@ -61,6 +61,7 @@ Container *container_unref(Container *c) {
     (void) sd_event_source_disable_unref(c->exit_source);
     (void) sd_event_source_disable_unref(c->stop_source);
     (void) sd_event_source_disable_unref(c->retry_source);
+    container_adopted_done(c);
     (void) container_log_free(c->log);
     limit_watch_done(c);
     account_sampler_remove(&c->account);

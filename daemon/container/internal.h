@@ -15,6 +15,7 @@
 
 #include "cgroup/events.h"
 #include "container/container.h"
+#include "util/exits.h"
 
 #include <stdatomic.h>
 #include <time.h>
@@ -116,6 +117,8 @@ struct Container {
     Error start_error;
 
     sd_event_source *exit_source, *stop_source, *retry_source;
+    ExitWatch exit_watch; /* see adopted.c */
+    sd_event_source *exit_deadline;
     int pending_signal; /* came while it was being started; 0 is none */
     bool pending_stop;
     uint64_t pending_stop_usec;
@@ -148,6 +151,7 @@ struct ContainerRegistry {
     AccountSampler *sampler;
     sd_event_source *full_timer; /* see limit-events.c */
     ContainerLogThread *log_thread;
+    ExitListener *exits; /* NULL: nobody needs it, or it cannot be had */
     Container *first, *last;
     uint8_t *ranges;          /* a bit for each range of the pool: taken, by whomever */
     uint32_t next_range;      /* where to look first */
@@ -244,6 +248,11 @@ int container_stored_take(const Container *c, const char *what);
 bool container_stored_output(const Container *c); /* its output waits to be read: asked once */
 void container_stored_remove(const Container *c);
 void container_stored_forget(ContainerRegistry *r); /* of containers that have none any more */
+
+/* adopted.c: how a container ends that is not a child of this daemon's */
+void container_adopt_exit(Container *c);
+bool container_awaits_exit(Container *c, ProcessExit *exit); /* the process has ended: false if EXIT is the last word */
+void container_adopted_done(Container *c);
 
 /* exec.c */
 void container_execs_free(Container *c);

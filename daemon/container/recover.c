@@ -166,6 +166,7 @@ static void adopt_running(Container *c, int consume_pidfd) {
     }
     log_event(LOG_INFO, LOG_ID_RECOVERED, c->id, c->spec->owner, "Container %s (%s) runs on as process %d", c->id,
               container_name(c), (int) c->pid);
+    container_adopt_exit(c);
     int r = container_watch_process(c);
     if (r < 0)
         log_error("Container %s cannot be watched: %s", c->id, strerror(-r));

@@ -91,6 +91,7 @@ ContainerRegistry *container_registry_free(ContainerRegistry *r) {
         container_unlink(c);
     }
     limit_events_close(r);
+    r->exits = exit_listener_free(r->exits);
     container_log_thread_stop(r->log_thread);
     if (r->jobs) /* they hang, and may go on at any moment */
         return NULL;

@@ -276,6 +276,8 @@ static int on_process(sd_event_source *source, int fd, uint32_t revents, void *u
         return 0;
     if (r < 0)
         exit = (ProcessExit){ .known = false };
+    if (container_awaits_exit(c, &exit))
+        return 0;
     container_ended(c, &exit);
     return 0;
 }

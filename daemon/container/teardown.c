@@ -312,6 +312,7 @@ void container_ended(Container *c, const ProcessExit *exit) {
     c->ended = true;
     c->exit_source = sd_event_source_disable_unref(c->exit_source);
     c->stop_source = sd_event_source_disable_unref(c->stop_source);
+    container_adopted_done(c);
     c->pidfd = fd_close(c->pidfd);
     c->terminal_fd = fd_close(c->terminal_fd);
     c->exit = (ContainerExit){ *exit, was_oom_killed(c), now_usec() };

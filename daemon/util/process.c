@@ -80,7 +80,7 @@ pid_t process_pidfd_pid(int pidfd) {
 
 /* ---- exits ---- */
 
-static ProcessExit exit_from_wait_status(int status) {
+ProcessExit process_exit_from_status(int status) {
     if (WIFSIGNALED(status))
         return (ProcessExit){ .known = true, .code = 128 + WTERMSIG(status), .signal = WTERMSIG(status) };
     return (ProcessExit){ .known = true, .code = WEXITSTATUS(status) };
@@ -167,7 +167,7 @@ int process_reap(int pidfd, ProcessExit *ret) {
     int status;
     bool known = exit_from_pidfd_info(pidfd, &status) || exit_from_zombie(pidfd, &status) ||
                  exit_from_pidfd_info(pidfd, &status);
-    *ret = known ? exit_from_wait_status(status) : (ProcessExit){ .known = false };
+    *ret = known ? process_exit_from_status(status) : (ProcessExit){ .known = false };
     return 0;
 }
 

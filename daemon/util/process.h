@@ -21,6 +21,7 @@ typedef struct ProcessExit {
     int code;   /* exit status, or 128 + signal */
     int signal; /* 0 if it exited by itself */
 } ProcessExit;
+ProcessExit process_exit_from_status(int status); /* of wait(2) */
 
 /* Reaps a child (waitid P_PIDFD); for a process that is not ours asks PIDFD_GET_INFO. -EAGAIN while it lives. */
 int process_reap(int pidfd, ProcessExit *ret);
