@@ -1,122 +1,36 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/*
- * mountinfo, the part of it that is about cgroups.
- *
- * The text comes from the kernel, but a mount point's name may come from anyone who may mount: blanks, newlines and
- * backslashes in it are escaped in octal, and the fields are split before they are unescaped.
- */
+/* mountinfo, the part of it that is about cgroups. */
 
 #include "cgroup/mounts.h"
 
-#include "util/parse.h"
-#include "util/paths.h"
+#include "util/mountinfo.h"
 
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define MOUNTINFO_MAX (64U * 1024U * 1024U)
-
-static bool is_octal(char c) {
-    return c >= '0' && c <= '7';
-}
-
-/* In place. */
-static int unescape(char *text) {
-    char *out = text;
-    for (const char *p = text; *p; out++) {
-        if (*p != '\\') {
-            *out = *p++;
-            continue;
-        }
-        if (!is_octal(p[1]) || !is_octal(p[2]) || !is_octal(p[3]) || p[1] > '3')
-            return -EBADMSG;
-        int c = (p[1] - '0') * 64 + (p[2] - '0') * 8 + (p[3] - '0');
-        if (c == 0)
-            return -EBADMSG;
-        *out = (char) c;
-        p += 4;
-    }
-    *out = 0;
-    return 0;
-}
-
-/* Cuts the next field off *REST; NULL if there is none. Fields are parted by one blank. */
-static char *next_field(char **rest) {
-    char *field = *rest;
-    if (!field || !*field)
-        return NULL;
-    char *end = strchr(field, ' ');
-    if (end)
-        *end++ = 0;
-    *rest = end;
-    return *field ? field : NULL;
-}
-
-typedef struct Fields {
-    char *id, *root, *point, *type, *options;
-} Fields;
-
-/* 36 35 98:0 /root /point rw,noatime [master:1...] - cgroup source rw,memory */
-static int split_line(char *line, Fields *ret) {
-    char *rest = line;
-    Fields f;
-    f.id = next_field(&rest);
-    (void) next_field(&rest); /* parent */
-    (void) next_field(&rest); /* device */
-    f.root = next_field(&rest);
-    f.point = next_field(&rest);
-    if (!next_field(&rest) || !f.id || !f.root || !f.point)
-        return -EBADMSG;
-    const char *tag;
-    do
-        tag = next_field(&rest);
-    while (tag && strcmp(tag, "-") != 0);
-    f.type = next_field(&rest);
-    /* the source may be the empty string, and takes part in nothing here */
-    char *options = rest ? strrchr(rest, ' ') : NULL;
-    if (!f.type || !options || !options[1])
-        return -EBADMSG;
-    f.options = options + 1;
-    *ret = f;
-    return 0;
-}
-
-static int mount_from_line(char *line, CgroupMount *ret) {
-    Fields f;
-    int r = split_line(line, &f);
-    if (r < 0)
-        return r;
-    bool is_v2 = strcmp(f.type, "cgroup2") == 0;
-    if (!is_v2 && strcmp(f.type, "cgroup") != 0)
+/* 1, 0 if it is of another type, or -ENOMEM with what there is of it in *RET. */
+static int copy_mount(const MountinfoMount *from, CgroupMount *ret) {
+    bool is_v2 = strcmp(from->type, "cgroup2") == 0;
+    if (!is_v2 && strcmp(from->type, "cgroup") != 0)
         return 0;
-    uint64_t id;
-    if (parse_u64(f.id, &id) < 0 || unescape(f.root) < 0 || unescape(f.point) < 0)
-        return -EBADMSG;
-    CgroupMount m = { .id = id, .is_v2 = is_v2 };
-    m.root = strdup(f.root);
-    m.point = strdup(f.point);
-    m.options = strdup(f.options);
-    *ret = m;
-    return m.root && m.point && m.options ? 1 : -ENOMEM;
+    ret->id = from->id;
+    ret->is_v2 = is_v2;
+    ret->root = strdup(from->root);
+    ret->point = strdup(from->point);
+    ret->options = strdup(from->super_options);
+    return ret->root && ret->point && ret->options ? 1 : -ENOMEM;
 }
 
-int cgroup_mounts_parse(const char *text, CgroupMounts *ret) {
-    _cleanup_free_ char *copy = strdup(text);
-    if (!copy)
-        return -ENOMEM;
+static int select_mounts(const Mountinfo *all, CgroupMounts *ret) {
     _cleanup_(cgroup_mounts_done) CgroupMounts mounts = { 0 };
-    char *state = NULL;
-    for (char *line = strtok_r(copy, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
-        CgroupMount *larger = reallocarray(mounts.items, mounts.n + 1, sizeof(CgroupMount));
-        if (!larger)
-            return -ENOMEM;
-        mounts.items = larger;
-        mounts.items[mounts.n] = (CgroupMount){ 0 };
-        int r = mount_from_line(line, &mounts.items[mounts.n]);
-        if (r != 0)
-            mounts.n++; /* also a half-made one, so that it is freed */
+    mounts.items = calloc(all->n + 1, sizeof(CgroupMount));
+    if (!mounts.items)
+        return -ENOMEM;
+    for (size_t i = 0; i < all->n; i++) {
+        int r = copy_mount(&all->items[i], &mounts.items[mounts.n]);
+        mounts.n += r != 0; /* also a half-made one, so that it is freed */
         if (r < 0)
             return r;
     }
@@ -125,10 +39,17 @@ int cgroup_mounts_parse(const char *text, CgroupMounts *ret) {
     return 0;
 }
 
+int cgroup_mounts_parse(const char *text, CgroupMounts *ret) {
+    _cleanup_(mountinfo_done) Mountinfo all = { 0 };
+    int r = mountinfo_parse(text, &all);
+    return r < 0 ? r : select_mounts(&all, ret);
+}
+
 int cgroup_mounts_read(CgroupMounts *ret) {
-    _cleanup_free_ char *text = NULL;
-    int r = path_read_file_at(AT_FDCWD, "/proc/thread-self/mountinfo", 0, MOUNTINFO_MAX, &text, NULL);
-    return r < 0 ? r : cgroup_mounts_parse(text, ret);
+    _cleanup_(mountinfo_done) Mountinfo all = { 0 };
+    _cleanup_fd_ int self = open("/proc/thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int r = self < 0 ? -errno : mountinfo_read(self, &all);
+    return r < 0 ? r : select_mounts(&all, ret);
 }
 
 void cgroup_mounts_done(CgroupMounts *m) {
