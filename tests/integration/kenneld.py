@@ -23,7 +23,8 @@ INTERFACE_FILE = REPOSITORY / "proto" / "io.kennel.varlink"
 INTERFACE = Interface(INTERFACE_FILE.read_text())
 SANITIZED = os.environ.get("KENNEL_SANITIZED") == "1"
 # Everything under the sanitizers takes several times as long; a limit is there to end what hangs.
-PATIENCE = (60 if SANITIZED else 20) * float(os.environ.get("KENNEL_TEST_SLOWNESS", "1"))
+SLOWNESS = float(os.environ.get("KENNEL_TEST_SLOWNESS", "1"))  # of the machine; one that is emulated is slower
+PATIENCE = (60 if SANITIZED else 20) * SLOWNESS
 
 
 def wait_for(condition, what, timeout=PATIENCE):

@@ -17,7 +17,7 @@ import socket
 import struct
 import subprocess
 
-from kenneld import Kenneld, wait_for
+from kenneld import SLOWNESS, Kenneld, wait_for
 
 CLONE_NEWNET = 0x40000000
 ETH_P_ALL = 3
@@ -111,7 +111,7 @@ class Namespace:
 
     # conversations ---------------------------------------------------------------------------------------------------
 
-    def talk(self, host, port, data=b"x" * 1000, timeout=5.0):
+    def talk(self, host, port, data=b"x" * 1000, timeout=5.0 * SLOWNESS):
         """Sends DATA over TCP to a load.c that listens; what it says."""
         with self.new_socket() as s:
             s.settimeout(timeout)
@@ -120,7 +120,7 @@ class Namespace:
             s.shutdown(socket.SHUT_WR)
             return s.makefile().read().strip()
 
-    def echo(self, host, port, data=b"ping", timeout=5.0):
+    def echo(self, host, port, data=b"ping", timeout=5.0 * SLOWNESS):
         """A datagram there and back."""
         with self.new_socket(kind=socket.SOCK_DGRAM) as s:
             s.settimeout(timeout)
@@ -135,7 +135,7 @@ class Namespace:
         s.bind((address, port))
         if kind == socket.SOCK_STREAM:
             s.listen(64)
-        s.settimeout(10)
+        s.settimeout(10 * SLOWNESS)
         return s
 
 

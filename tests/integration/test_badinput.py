@@ -462,7 +462,9 @@ def test_ceilings_that_the_host_cannot_keep(scratch, what):
 @pytest.mark.skipif("memory" not in controllers(), reason="memory.high is missing on cgroup v1 alone: see /sys/fs/cgroup")
 def test_a_ceiling_whose_control_is_missing(scratch):
     unified = os.path.exists("/sys/fs/cgroup/cgroup.controllers")
-    d = Kenneld(config="tenant-memory-high-max = 64M", base=scratch)
+    base = scratch / "daemon"
+    base.mkdir()
+    d = Kenneld(config="tenant-memory-high-max = 64M", base=base)
     if unified:
         d.start().stop()
         return

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 import pytest
+from kenneld import PATIENCE
 
 HELLO = '#include <stdio.h>\nint main(void) { return puts("hello from inside") < 0; }\n'
 
@@ -134,7 +135,7 @@ class TestDebian:
         pg_ctlcluster 15 main stop
         """
         flags = ("--rootfs", debian_root, "--cap-add", "system", "-v", f"{debian_root}.debs:/debs:ro")
-        out = kennel.run(*flags, "--", "/bin/sh", "-c", script, timeout=180)
+        out = kennel.run(*flags, "--", "/bin/sh", "-c", script, timeout=PATIENCE * 9)
         assert out.ok().split("\n")[-3:] == ["500500|postgres", "postgres", ""], out
 
     def test_without_the_capabilities_nobody_becomes_another_user(self, kennel, debian_root):

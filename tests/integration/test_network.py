@@ -12,7 +12,7 @@ import threading
 
 import pytest
 from frames import cookies_for, forged, genuine_to_the_other
-from kenneld import PATIENCE, SANITIZED, wait_for
+from kenneld import PATIENCE, SANITIZED, SLOWNESS, wait_for
 from measure import (
     LOAD,
     check_sample,
@@ -608,7 +608,7 @@ def iperf(kennel, guest, port, *flags, seconds=2):
     command = ("iperf3", "-J", "-c", HOST, "-p", port, "-O", "1", "-t", seconds, *flags)
 
     def answer():
-        done = subprocess.run(kennel.lab.neighbour.command(*command), check=False, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(kennel.lab.neighbour.command(*command), check=False, capture_output=True, text=True, timeout=PATIENCE)
         said = json.loads(done.stdout)
         # it takes a moment until the server has done with the one before
         if "error" in said and "busy" in said["error"]:
@@ -688,7 +688,7 @@ def test_an_update_that_is_refused_puts_the_rate_back(kennel, load):
 def test_net_rate_of_one_is_not_the_others(kennel, load):
     slow = listening(kennel, load, "--net-rate", "1M")
     fast = listening(kennel, load)
-    assert kennel.lab.neighbour.talk(HOST, fast.port, b"x" * MEGABYTES_10, timeout=3) == f"received {MEGABYTES_10}"
+    assert kennel.lab.neighbour.talk(HOST, fast.port, b"x" * MEGABYTES_10, timeout=3 * SLOWNESS) == f"received {MEGABYTES_10}"
     assert kennel.lab.neighbour.talk(HOST, slow.port) == "received 1000"
 
 

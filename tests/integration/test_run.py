@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 import pytest
-from kenneld import SANITIZED, host_pids_of, wait_for
+from kenneld import PATIENCE, SANITIZED, host_pids_of, wait_for
 
 
 def test_id_is_root_inside(kennel):
@@ -107,7 +107,7 @@ def test_signals_are_forwarded(kennel, sig):
     client = kennel.popen("run", "--rm", "--", "/bin/sh", "-c", script)
     assert client.stdout.readline() == b"ready\n"
     client.send_signal(sig)
-    out, err = client.communicate(timeout=30)
+    out, err = client.communicate(timeout=PATIENCE)
     assert (client.returncode, out.decode()) == (3, f"got {sig.name[3:]}\n"), err
 
 
@@ -184,13 +184,13 @@ def test_init_reaps_orphans_and_passes_signals(kennel):
     # init, the shell, ls and wc: no zombie
     assert int(lines[0]) <= 4
     client.terminate()
-    out, _ = client.communicate(timeout=30)
+    out, _ = client.communicate(timeout=PATIENCE)
     assert (client.returncode, out) == (5, b"got\n")
 
 
 def test_many_at_once(kennel):
     clients = [kennel.popen("run", "--rm", "--", "echo", str(i)) for i in range(12)]
-    outputs = [c.communicate(timeout=60) for c in clients]
+    outputs = [c.communicate(timeout=PATIENCE * 3) for c in clients]
     assert [c.returncode for c in clients] == [0] * 12, outputs
     assert [int(out) for out, _ in outputs] == list(range(12))
     wait_for(lambda: kennel.containers() == [], "twelve containers to be removed")
