@@ -50,7 +50,7 @@ static void update(Fixture *f, Container *c, const ContainerLimits *l) {
 static unsigned find_events(Fixture *f, ContainerEventKind kind, const ContainerEvent **ret) {
     const ContainerEvents *events = container_registry_events(f->registry);
     unsigned n = 0;
-    const ContainerEvent *e;
+    const ContainerEvent *e = NULL;
     for (uint64_t serial = 0; (e = container_events_after(events, serial)); serial = e->serial)
         if (e->kind == kind) {
             n++;
@@ -61,7 +61,7 @@ static unsigned find_events(Fixture *f, ContainerEventKind kind, const Container
 
 static void test_update(void **state) {
     Fixture *f = *state;
-    const ContainerEvent *e;
+    const ContainerEvent *e = NULL;
     Container *c = fixture_run(f, "x", "exec sleep 100");
     ContainerLimits l = limits_of(c);
     l.cgroup.memory = 64 << 20;
@@ -79,7 +79,7 @@ static void test_update(void **state) {
 /* The part that fails comes last: what was changed before it is as it was. */
 static void test_update_is_all_or_nothing(void **state) {
     Fixture *f = *state;
-    const ContainerEvent *e;
+    const ContainerEvent *e = NULL;
     ContainerSpec *s = fixture_spec(1000, "x", "exec sleep 100");
     s->limits.cgroup.memory = 32 << 20;
     Container *c = fixture_start(f, s);
@@ -176,7 +176,7 @@ static void strike(Fixture *f) {
 
 static void test_limit_is_told_once_and_counted(void **state) {
     Fixture *f = *state;
-    const ContainerEvent *e;
+    const ContainerEvent *e = NULL;
     Container *c = fixture_run(f, "x", "exec sleep 100");
     fakes.events.pids_refused = 1;
     strike(f);
@@ -195,7 +195,7 @@ static void test_limit_is_told_once_and_counted(void **state) {
 /* Told when it happens, by the daemon that sees it, and not again by the next one. */
 static void test_oom(void **state) {
     Fixture *f = *state;
-    const ContainerEvent *e;
+    const ContainerEvent *e = NULL;
     (void) fixture_run(f, "x", "exec sleep 100");
     fakes.oom_kills = 2;
     strike(f);
@@ -215,7 +215,7 @@ static void test_oom(void **state) {
 }
 
 static void run_for(Fixture *f, ContainerEventKind kind, unsigned n) {
-    const ContainerEvent *e;
+    const ContainerEvent *e = NULL;
     for (unsigned i = 0; i < 500 && find_events(f, kind, &e) < n; i++)
         (void) sd_event_run(f->environment.event, 10000);
     assert_int_equal(find_events(f, kind, &e), n);
