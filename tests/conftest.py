@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "integration"))
 
 import images  # noqa: E402
 from kenneld import SANITIZED, Kenneld, controllers, wait_for  # noqa: E402
+from measure import Disk  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -115,6 +116,30 @@ def probe(cache_directory):
     flags = ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
     subprocess.run(["cc", *flags, "-o", directory / "probe", source], check=True)
     return directory
+
+
+@pytest.fixture(scope="session")
+def load(cache_directory):
+    """Flags of `kennel run` that bring tests/integration/load.c into a container, compiled, as /mnt/load."""
+    directory = cache_directory / "load"
+    directory.mkdir(exist_ok=True)
+    source = pathlib.Path(__file__).resolve().parent / "integration" / "load.c"
+    flags = ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
+    # by another name first: a test may be running the old one
+    subprocess.run(["cc", *flags, "-o", directory / "load.new", source], check=True)
+    (directory / "load.new").rename(directory / "load")
+    return ("-v", f"{directory}:/mnt:ro")
+
+
+@pytest.fixture(scope="module")
+def disk():
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="kennel-test-disk-"))
+    directory.chmod(0o755)
+    d = Disk(directory / "mounted", 256)
+    yield d
+    d.close()
+    d.directory.rmdir()
+    directory.rmdir()
 
 
 @pytest.fixture

@@ -46,10 +46,15 @@ def controllers():
     return {path.name for path in pathlib.Path("/sys/fs/cgroup").iterdir()}
 
 
+# The service manager's: nothing of a daemon that it did not start is there, and they have thousands of files.
+SLICES = {"init.scope", "system.slice", "user.slice"}
+
+
 def cgroup_directories(container_id):
     """Every cgroup directory of this name, on whatever hierarchy."""
     found = []
     for base, directories, _ in os.walk("/sys/fs/cgroup"):
+        directories[:] = [name for name in directories if name not in SLICES]
         if container_id in directories:
             found.append(os.path.join(base, container_id))
     return found
@@ -57,12 +62,12 @@ def cgroup_directories(container_id):
 
 def host_pids_of(container_id):
     """Processes in a cgroup that is called after the container."""
-    found = []
+    found, line = [], f"/{container_id}\n".encode()
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
-        with contextlib.suppress(OSError):
-            if f"/{container_id}\n" in pathlib.Path(f"/proc/{entry}/cgroup").read_text():
+        with contextlib.suppress(OSError), open(f"/proc/{entry}/cgroup", "rb", buffering=0) as file:
+            if line in file.readall():
                 found.append(int(entry))
     return found
 

@@ -6,7 +6,6 @@ import os
 import pathlib
 import select
 import subprocess
-import tempfile
 import threading
 import time
 
@@ -20,19 +19,6 @@ LOAD = "/mnt/load"
 
 # version 1 and version 2 have different names for it
 needs_io = pytest.mark.skipif(not {"blkio", "io"} & controllers(), reason="no cgroup controller for I/O: see /sys/fs/cgroup")
-
-
-@pytest.fixture(scope="session")
-def load(cache_directory):
-    """Flags of `kennel run` that bring tests/integration/load.c into a container, compiled, as /mnt/load."""
-    directory = cache_directory / "load"
-    directory.mkdir(exist_ok=True)
-    source = pathlib.Path(__file__).resolve().parent / "load.c"
-    flags = ["-static", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"]
-    # by another name first: a test may be running the old one
-    subprocess.run(["cc", *flags, "-o", directory / "load.new", source], check=True)
-    (directory / "load.new").rename(directory / "load")
-    return ("-v", f"{directory}:/mnt:ro")
 
 
 # the host's own readings ----------------------------------------------------------------------------------------------
@@ -204,17 +190,6 @@ class Disk:
         """Bytes read, bytes written, from the kernel's own count of the device."""
         fields = pathlib.Path(f"/sys/block/{self.name}/stat").read_text().split()
         return int(fields[2]) * 512, int(fields[6]) * 512
-
-
-@pytest.fixture(scope="module")
-def disk():
-    directory = pathlib.Path(tempfile.mkdtemp(prefix="kennel-test-disk-"))
-    directory.chmod(0o755)
-    d = Disk(directory / "mounted", 256)
-    yield d
-    d.close()
-    d.directory.rmdir()
-    directory.rmdir()
 
 
 # what Kennel says -----------------------------------------------------------------------------------------------------

@@ -15,11 +15,9 @@ from measure import (
     MIB,
     Subscription,
     check_sample,
-    disk,  # noqa: F401 (a fixture)
     events_since,
     has_control,
     inside,
-    load,  # noqa: F401 (a fixture)
     needs_io,
     now_usec,
     sample_of,

@@ -21,11 +21,9 @@ from measure import (
     MIB,
     Subscription,
     check_sample,
-    disk,  # noqa: F401 (a fixture)
     events_since,
     fds_of,
     inside,
-    load,  # noqa: F401 (a fixture)
     memory_of,
     now_usec,
     wait_event,

@@ -19,7 +19,6 @@ from measure import (
     events_since,
     hold_to,
     inside,
-    load,  # noqa: F401 (a fixture)
     now_usec,
     sample_of,
     wait_line,

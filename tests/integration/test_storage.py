@@ -12,7 +12,6 @@ from measure import (
     LOAD,
     MIB,
     inside,
-    load,  # noqa: F401 (a fixture)
     now_usec,
     sample_of,
     wait_event,

@@ -16,11 +16,9 @@ from measure import (
     MIB,
     control,
     device_control,
-    disk,  # noqa: F401 (a fixture)
     events_since,
     hold_to,
     inside,
-    load,  # noqa: F401 (a fixture)
     needs_io,
     now_usec,
     number,
