@@ -20,8 +20,13 @@ static int copy(char **to, const char *from, Error *reterr) {
 
 static int assign_apparmor(const ContainerEnvironment *e, ContainerSpec *spec, Error *reterr) {
     char name[APPARMOR_NAME_SIZE];
-    if (!e->apparmor || spec->apparmor_unconfined)
+    if (!e->apparmor)
         return 0;
+    /* A confined daemon's child would stay under the daemon's profile. */
+    if (spec->apparmor_unconfined)
+        return apparmor_host_is_confined(e->apparmor)
+                   ? copy(&spec->sandbox.program.apparmor_profile, APPARMOR_UNCONFINED, reterr)
+                   : 0;
     apparmor_profile_name(spec->sandbox.id_base, name);
     return copy(&spec->sandbox.program.apparmor_profile, spec->apparmor_profile ? spec->apparmor_profile : name,
                 reterr);
@@ -111,7 +116,7 @@ int container_labels_prepare(const Container *c, Error *reterr) {
     const ContainerEnvironment *e = &c->registry->environment;
     const ContainerSpec *spec = c->spec;
     int r = 0;
-    if (spec->sandbox.program.apparmor_profile)
+    if (spec->sandbox.program.apparmor_profile && !spec->apparmor_unconfined)
         r = spec->apparmor_profile ? apparmor_check_loaded(spec->apparmor_profile, reterr)
                                    : apparmor_profile_load(e->apparmor, spec->sandbox.id_base, reterr);
     if (r >= 0 && spec->sandbox.program.selinux_context)
@@ -127,7 +132,8 @@ int container_labels_take_again(Container *c) {
 
 void container_labels_release(Container *c) {
     ContainerRegistry *r = c->registry;
-    if (r->environment.apparmor && c->spec->sandbox.program.apparmor_profile && !c->spec->apparmor_profile)
+    if (r->environment.apparmor && c->spec->sandbox.program.apparmor_profile && !c->spec->apparmor_profile &&
+        !c->spec->apparmor_unconfined)
         apparmor_profile_release(r->environment.apparmor, c->spec->sandbox.id_base);
     if (r->categories && c->spec->categories != CATEGORIES_NONE)
         category_pool_give_back(r->categories, c->spec->categories);

@@ -82,6 +82,8 @@ int ranges_init(ContainerRegistry *r, Error *reterr) {
     if (getrandom(&start, sizeof(start), 0) != sizeof(start))
         return error_failed(reterr, EIO, "registry", "the kernel gives no random bytes");
     r->next_range = start % n;
+    if (r->environment.apparmor)
+        apparmor_profile_expect(r->environment.apparmor, r->environment.id_base + r->next_range * SANDBOX_ID_COUNT);
     int k = mark_processes(r);
     if (k < 0)
         return error_failed(reterr, -k, "registry", "the host's processes cannot be listed: %s", strerror(-k));

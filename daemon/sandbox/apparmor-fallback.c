@@ -11,10 +11,6 @@ bool apparmor_is_available(const char **ret_reason) {
     return false;
 }
 
-void apparmor_profile_name(uint32_t id_base, char ret[static APPARMOR_NAME_SIZE]) {
-    (void) snprintf(ret, APPARMOR_NAME_SIZE, "kennel-%u", id_base);
-}
-
 int apparmor_host_new(int data_fd, AppArmorHost **ret, Error *reterr) {
     return error_failed(reterr, EOPNOTSUPP, "apparmor", REASON);
 }
@@ -22,6 +18,12 @@ int apparmor_host_new(int data_fd, AppArmorHost **ret, Error *reterr) {
 AppArmorHost *apparmor_host_free(AppArmorHost *h) {
     return NULL;
 }
+
+bool apparmor_host_is_confined(const AppArmorHost *h) {
+    return false;
+}
+
+void apparmor_profile_expect(AppArmorHost *h, uint32_t id_base) {}
 
 int apparmor_profile_load(AppArmorHost *h, uint32_t id_base, Error *reterr) {
     return error_failed(reterr, EOPNOTSUPP, "apparmor", REASON);

@@ -17,25 +17,38 @@
 bool apparmor_is_available(const char **ret_reason);
 
 /* "kennel-1879048192", terminated */
-#define APPARMOR_NAME_SIZE 32U
+#define APPARMOR_NAME_PREFIX "kennel-"
+#define APPARMOR_NAME_SIZE   32U
+/* Bytes of a name that a caller may ask for, with its end. */
+#define APPARMOR_PROFILE_MAX 256U
 void apparmor_profile_name(uint32_t id_base, char ret[static APPARMOR_NAME_SIZE]);
 
 typedef struct AppArmorHost AppArmorHost;
 
 /*
- * Prepares what every start uses: compiles the profile, keeps it below DATA_FD (apparmor/), so that the next daemon need
- * not. An error, and *ret NULL, where the host cannot load Kennel's profiles; its message says why.
+ * Prepares what every start uses, and takes one profile the whole way into the kernel and out again. What is compiled is
+ * kept below DATA_FD (borrowed, apparmor/). An error, and *ret NULL, where the host cannot load Kennel's profiles; its
+ * message says why.
  */
 int apparmor_host_new(int data_fd, AppArmorHost **ret, Error *reterr);
 AppArmorHost *apparmor_host_free(AppArmorHost *h);
 DEFINE_CLEANUP(AppArmorHost, apparmor_host_free)
 
-/* For threads. The profile of the container with ID_BASE is loaded and in enforce mode when this returns. */
+/* Is the daemon itself under a profile? Then what it starts is too, until it changes to another one. */
+bool apparmor_host_is_confined(const AppArmorHost *h);
+#define APPARMOR_UNCONFINED "unconfined"
+
+/* A start with ID_BASE is likely to come: its profile is compiled by a thread, while nobody waits. Does not block. */
+void apparmor_profile_expect(AppArmorHost *h, uint32_t id_base);
+/* For threads. The profile of the container with ID_BASE, which the caller holds, is loaded when this returns. */
 int apparmor_profile_load(AppArmorHost *h, uint32_t id_base, Error *reterr);
-/* Of no container any more. May stay loaded for the next one with ID_BASE. */
+/* No process of the container is left, and its ID_BASE is still held: its profile leaves the kernel. */
 void apparmor_profile_release(AppArmorHost *h, uint32_t id_base);
 
-/* Is a profile of this name, which a caller asked for, loaded? ERROR_INVALID_SPEC "apparmorProfile" if not. */
+/*
+ * Is a profile of this name, which a caller asked for, loaded, in enforce mode, and neither a container's nor the daemon's
+ * own? ERROR_INVALID_SPEC "apparmorProfile" if not.
+ */
 int apparmor_check_loaded(const char *profile, Error *reterr);
 
 /*
