@@ -254,12 +254,18 @@ static const char *v1_label(const CgroupV1Hierarchy *v1) {
     return "";
 }
 
-int cgroup_group_holds(CgroupGroup *g, pid_t pid, Error *reason) {
-    char path[sizeof("/proc//cgroup") + 3 * sizeof(pid_t)], text[2 * CGROUP_FILE_MAX];
+static int read_memberships(pid_t pid, char *text, size_t size) {
+    char path[sizeof("/proc//cgroup") + 3 * sizeof(pid_t)];
     (void) snprintf(path, sizeof(path), "/proc/%d/cgroup", (int) pid);
-    ssize_t n = cgroup_file_read(AT_FDCWD, path, text, sizeof(text));
-    if (n < 0)
-        return n == -ENOENT ? -ESRCH : (int) n;
+    ssize_t n = cgroup_file_read(AT_FDCWD, path, text, size);
+    return n == -ENOENT ? -ESRCH : n < 0 ? (int) n : 0;
+}
+
+int cgroup_group_holds(CgroupGroup *g, pid_t pid, Error *reason) {
+    char text[2 * CGROUP_FILE_MAX];
+    int r = read_memberships(pid, text, sizeof(text));
+    if (r < 0)
+        return r;
     const CgroupHierarchies *h = g->hierarchies;
     if (!is_member(text, "", h->unified.path, g->id, reason))
         return 0;
@@ -267,6 +273,29 @@ int cgroup_group_holds(CgroupGroup *g, pid_t pid, Error *reason) {
         if (!is_member(text, v1_label(&h->v1[i]), h->v1[i].subtree.path, g->id, reason))
             return 0;
     return 1;
+}
+
+static void check_membership(const char *text, const char *controller, const char *root, const char *id,
+                             CheckList *checks) {
+    char control[48], expected[CHECK_TEXT_MAX], found[CHECK_TEXT_MAX];
+    size_t length = 0;
+    const char *path = find_membership(text, controller, &length);
+    (void) snprintf(control, sizeof(control), *controller ? "cgroup.%s" : "cgroup", controller);
+    (void) snprintf(expected, sizeof(expected), "%s/%s", root, id);
+    (void) snprintf(found, sizeof(found), "%.*s", path ? (int) length : 1, path ? path : "?");
+    check_add(checks, control, expected, found);
+}
+
+int cgroup_group_attest(CgroupGroup *g, pid_t pid, CheckList *checks) {
+    const CgroupHierarchies *h = g->hierarchies;
+    char text[2 * CGROUP_FILE_MAX];
+    int r = read_memberships(pid, text, sizeof(text));
+    if (r < 0)
+        return r;
+    check_membership(text, "", h->unified.path, g->id, checks);
+    for (size_t i = 0; i < h->n_v1; i++)
+        check_membership(text, v1_label(&h->v1[i]), h->v1[i].subtree.path, g->id, checks);
+    return 0;
 }
 
 static int read_procs(int dir_fd, char **ret) {

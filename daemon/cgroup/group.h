@@ -9,6 +9,7 @@
  */
 
 #include "cgroup/hierarchies.h"
+#include "util/check.h"
 
 #include <sys/types.h>
 
@@ -28,6 +29,9 @@ int cgroup_group_attach(CgroupGroup *g, pid_t pid, Error *reterr);
 
 /* Is PID in this group on every hierarchy in use? 1, 0, -ESRCH. REASON (may be NULL) names the first that differs. */
 int cgroup_group_holds(CgroupGroup *g, pid_t pid, Error *reason);
+
+/* A row for each hierarchy in use, and where PID is on it: exactly this group. -ESRCH. */
+int cgroup_group_attest(CgroupGroup *g, pid_t pid, CheckList *checks);
 
 int cgroup_group_kill(CgroupGroup *g); /* cgroup.kill: every process, also one forked meanwhile */
 /* Freezes or thaws and waits until cgroup.events says so; -ETIMEDOUT after TIMEOUT_USEC. May block: a worker's job. */

@@ -595,11 +595,18 @@ static int read_file(CgroupGroup *g, const LimitFile *f, CgroupLimits *l) {
     return f->format == FORMAT_CPUSET ? read_cpuset(g->hierarchies, text, l) : read_number(dir_fd, f, text, l);
 }
 
-int cgroup_limits_read(CgroupGroup *g, CgroupLimits *ret, Error *reterr) {
+/* Does this file have to say something for LIMITS? */
+static bool is_wanted(const LimitFile *f, const CgroupLimits *limits) {
+    return is_for_devices(f) ? limits->n_devices > 0 : is_set(&(Step){ .file = f }, limits);
+}
+
+int cgroup_limits_read_wanted(CgroupGroup *g, const CgroupLimits *wanted, CgroupLimits *ret, Error *reterr) {
     CgroupLimits limits = CGROUP_LIMITS_NONE;
     for (size_t i = 0; i < ELEMENTSOF(limit_files); i++) {
         const LimitFile *f = &limit_files[i];
         if (f->format == FORMAT_PERIOD || g->hierarchies->versions[f->controller] != f->version)
+            continue;
+        if (wanted && !is_wanted(f, wanted))
             continue;
         int r = read_file(g, f, &limits);
         if (r < 0)
@@ -607,6 +614,10 @@ int cgroup_limits_read(CgroupGroup *g, CgroupLimits *ret, Error *reterr) {
     }
     *ret = limits;
     return 0;
+}
+
+int cgroup_limits_read(CgroupGroup *g, CgroupLimits *ret, Error *reterr) {
+    return cgroup_limits_read_wanted(g, NULL, ret, reterr);
 }
 
 /* ---- comparing ---- */

@@ -83,6 +83,8 @@ int cgroup_limits_apply(CgroupGroup *g, const CgroupLimits *former, const Cgroup
 
 /* Reads what is in force now, in the units above. A weight that is the kernel's default reads as CGROUP_LIMIT_NONE. */
 int cgroup_limits_read(CgroupGroup *g, CgroupLimits *ret, Error *reterr);
+/* The same of what is set in WANTED only; the rest of *RET is CGROUP_LIMIT_NONE. A start has to read no more. */
+int cgroup_limits_read_wanted(CgroupGroup *g, const CgroupLimits *wanted, CgroupLimits *ret, Error *reterr);
 
 /* Do two readings mean the same? Bytes of memory in whole pages, weights as v1 rounds them, devices in any order. */
 bool cgroup_limits_equal(const CgroupHierarchies *h, const CgroupLimits *a, const CgroupLimits *b);

@@ -9,17 +9,33 @@
  */
 
 #include "container/internal.h"
+#include "sandbox/devices.h"
 
 #include <fcntl.h>
 #include <string.h>
 
-int container_attest(const SandboxExpectation *x, const Container *c, CheckList *checks) {
-    return sandbox_attest(c->registry->environment.sandbox, x, checks);
+/* How often a verification is begun again because limits changed meanwhile. */
+#define ATTEMPTS_MAX 8U
+
+/* The program hangs on the directory above all containers: it is in force for this one, or it is for none. */
+static void check_device_program(const ContainerProof *p, CheckList *checks) {
+    int r = devices_in_force(cgroup_group_fd(p->group));
+    check_add(checks, "deviceProgram", "in force", r > 0 ? "in force" : r == 0 ? "not attached" : strerror(-r));
 }
 
-int container_attest_start(const Container *c, const SandboxExpectation *x, Error *reterr) {
+int container_attest(const Container *c, const ContainerProof *p, CheckList *checks) {
+    int r = sandbox_attest(c->registry->environment.sandbox, &p->process, checks);
+    if (r >= 0)
+        r = cgroup_group_attest(p->group, p->process.pid, checks);
+    if (r < 0 || !p->process.first)
+        return r; /* what else there is, Exec's have in common with the first */
+    check_device_program(p, checks);
+    return container_attest_limits(c, p, checks);
+}
+
+int container_attest_start(const Container *c, const ContainerProof *p, Error *reterr) {
     _cleanup_(check_list_done) CheckList checks = CHECK_LIST_INIT;
-    int r = container_attest(x, c, &checks);
+    int r = container_attest(c, p, &checks);
     if (r < 0)
         return error_set(reterr, ERROR_HARDENING_FAILED, -r, "attestation", "the new process cannot be looked at: %s",
                          strerror(-r));
@@ -34,13 +50,17 @@ int container_attest_start(const Container *c, const SandboxExpectation *x, Erro
 
 typedef struct VerifyJob {
     ContainerJob job;
-    SandboxExpectation expectation;
+    ContainerProof proof;
     int pidfd;
     int result;
+    unsigned attempts;
+    bool unsettled; /* limits were being changed when it was submitted */
     ContainerVerified done;
     void *userdata;
     CheckList checks;
 } VerifyJob;
+
+static int verify_submit(Container *c, unsigned attempts, ContainerVerified done, void *userdata);
 
 static void verify_destroy(ContainerJob *j) {
     VerifyJob *v = (VerifyJob *) j;
@@ -51,14 +71,24 @@ static void verify_destroy(ContainerJob *j) {
 
 static void verify_run(ContainerJob *j) {
     VerifyJob *v = (VerifyJob *) j;
-    v->result = container_attest(&v->expectation, j->container, &v->checks);
+    v->result = container_attest(j->container, &v->proof, &v->checks);
+}
+
+/* Limits that change while they are read are neither the former nor the new ones. */
+static bool is_settled(const VerifyJob *v) {
+    const Container *c = v->job.container;
+    return !v->unsettled && !c->updating && memcmp(&c->spec->limits, &v->proof.limits, sizeof(v->proof.limits)) == 0;
 }
 
 static void verify_done(ContainerJob *j) {
     VerifyJob *v = (VerifyJob *) j;
+    Container *c = j->container;
     Error error = ERROR_INIT;
+    if (v->result >= 0 && !check_list_passed(&v->checks) && !is_settled(v) && !c->ended && v->attempts < ATTEMPTS_MAX &&
+        verify_submit(c, v->attempts + 1, v->done, v->userdata) >= 0)
+        return;
     if (v->result == -ESRCH)
-        (void) container_not_running(j->container, &error, "it has exited");
+        (void) container_not_running(c, &error, "it has exited");
     else if (v->result < 0)
         (void) error_failed(&error, -v->result, "verify", "the container cannot be verified: %s", strerror(-v->result));
     bool ok = error.kind == ERROR_NONE;
@@ -76,34 +106,45 @@ static int verify_new(Container *c, VerifyJob **ret) {
         verify_destroy(&v->job);
         return r;
     }
-    v->expectation = (SandboxExpectation){
-        .pid = c->pid,
-        .pidfd = v->pidfd,
-        .spec = &c->spec->sandbox,
-        .program = &c->spec->sandbox.program,
-        .uid = c->uid,
-        .gid = c->gid,
-        .seccomp = !c->spec->seccomp_unconfined,
-        .cgroup_path = cgroup_group_path(c->group),
-        .first = true,
+    v->proof = (ContainerProof){
+        .process = {
+            .pid = c->pid,
+            .pidfd = v->pidfd,
+            .spec = &c->spec->sandbox,
+            .program = &c->spec->sandbox.program,
+            .uid = c->uid,
+            .gid = c->gid,
+            .seccomp = !c->spec->seccomp_unconfined,
+            .first = true,
+        },
+        .group = c->group, /* both stay until the container has no job any more */
+        .layer = c->layer,
+        .limits = c->spec->limits,
     };
+    v->unsettled = c->updating;
     *ret = v;
     return 0;
+}
+
+static int verify_submit(Container *c, unsigned attempts, ContainerVerified done, void *userdata) {
+    VerifyJob *v = NULL;
+    int r = verify_new(c, &v);
+    if (r < 0)
+        return r;
+    v->attempts = attempts;
+    v->done = done;
+    v->userdata = userdata;
+    r = container_job_submit(c, &v->job);
+    if (r < 0)
+        verify_destroy(&v->job);
+    return r;
 }
 
 int container_verify(Container *c, ContainerVerified done, void *userdata, Error *reterr) {
     int r = container_require_alive(c, reterr);
     if (r < 0)
         return r;
-    VerifyJob *v = NULL;
-    r = verify_new(c, &v);
-    if (v) {
-        v->done = done;
-        v->userdata = userdata;
-        r = container_job_submit(c, &v->job);
-        if (r < 0)
-            verify_destroy(&v->job);
-    }
+    r = verify_submit(c, 0, done, userdata);
     if (r < 0)
         return error_failed(reterr, -r, "verify", "the container cannot be verified now: %s", strerror(-r));
     return 0;

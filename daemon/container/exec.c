@@ -21,6 +21,7 @@ typedef struct ExecJob {
     ContainerExec *exec; /* the completion's; NULL once it has been called */
     CgroupGroup *group;  /* the container's, which waits for this job before it lets go of it */
     int init_pidfd;
+    pid_t init_pid;
     SandboxProgram program;
     SandboxProcess process;
     int result;
@@ -67,13 +68,37 @@ void container_execs_free(Container *c) {
 }
 
 static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
-    return cgroup_group_attach(userdata, process->pid, reterr);
+    ExecJob *e = userdata;
+    return cgroup_group_attach(e->group, process->pid, reterr);
+}
+
+/* It has executed its program and waits at the first instruction. */
+static int executed(void *userdata, const SandboxProcess *process, Error *reterr) {
+    ExecJob *e = userdata;
+    const Container *c = e->job.container;
+    ContainerProof proof = {
+        .process = {
+            .pid = process->pid,
+            .pidfd = process->pidfd,
+            .spec = &c->spec->sandbox,
+            .program = &e->program,
+            .uid = process->uid,
+            .gid = process->gid,
+            .groups = process->groups,
+            .n_groups = process->n_groups,
+            .seccomp = e->program.seccomp != NULL,
+            .init_pid = e->init_pid,
+            .at_start = true,
+        },
+        .group = e->group,
+    };
+    return container_attest_start(c, &proof, reterr);
 }
 
 static void exec_run(ContainerJob *j) {
     ExecJob *e = (ExecJob *) j;
     const Container *c = j->container;
-    SandboxPlacement placement = { cgroup_group_fd(e->group), born, NULL, e->group };
+    SandboxPlacement placement = { cgroup_group_fd(e->group), born, executed, e };
     e->result = sandbox_exec(c->registry->environment.sandbox, e->init_pidfd, c->spec->sandbox.id_base, &e->program,
                              &placement, &e->process, &e->error);
 }
@@ -262,6 +287,7 @@ static int exec_new(Container *c, SandboxProgram *program, ExecJob **ret) {
     e->job = (ContainerJob){ .run = exec_run, .done = exec_done, .destroy = exec_destroy };
     e->exec = x;
     e->group = c->group;
+    e->init_pid = c->pid;
     e->process = SANDBOX_PROCESS_INIT;
     e->program = *program;
     *program = SANDBOX_PROGRAM_INIT;

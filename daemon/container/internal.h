@@ -271,10 +271,23 @@ int container_labels_prepare(const Container *c, Error *reterr);
 int container_labels_take_again(Container *c);
 void container_labels_release(Container *c);
 
-/* attest.c, for threads */
-int container_attest(const SandboxExpectation *x, const Container *c, CheckList *checks);
+/*
+ * What a proof needs to know, for one process of a container. For threads: nothing in it changes meanwhile. GROUP and LAYER
+ * are borrowed; LAYER may be NULL.
+ */
+typedef struct ContainerProof {
+    SandboxExpectation process;
+    CgroupGroup *group;
+    StorageLayer *layer;
+    ContainerLimits limits;
+} ContainerProof;
+
+/* attest.c */
+int container_attest(const Container *c, const ContainerProof *p, CheckList *checks);
 /* At the exec stop: ERROR_HARDENING_FAILED "attestation" names the first control that differs. */
-int container_attest_start(const Container *c, const SandboxExpectation *x, Error *reterr);
+int container_attest_start(const Container *c, const ContainerProof *p, Error *reterr);
+/* attest-limits.c */
+int container_attest_limits(const Container *c, const ContainerProof *p, CheckList *checks);
 
 /* ranges.c: which container has which 65,536 host ids. -ENOSPC: all are taken. */
 int ranges_init(ContainerRegistry *r, Error *reterr);

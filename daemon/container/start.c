@@ -177,19 +177,25 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
 static int executed(void *userdata, const SandboxProcess *process, Error *reterr) {
     StartJob *s = userdata;
     const Container *c = s->job.container;
-    SandboxExpectation x = {
-        .pid = process->pid,
-        .pidfd = process->pidfd,
-        .spec = &c->spec->sandbox,
-        .program = &c->spec->sandbox.program,
-        .uid = process->uid,
-        .gid = process->gid,
-        .seccomp = !c->spec->seccomp_unconfined,
-        .cgroup_path = cgroup_group_path(s->group),
-        .first = true,
-        .at_start = true,
+    ContainerProof proof = {
+        .process = {
+            .pid = process->pid,
+            .pidfd = process->pidfd,
+            .spec = &c->spec->sandbox,
+            .program = &c->spec->sandbox.program,
+            .uid = process->uid,
+            .gid = process->gid,
+            .groups = process->groups,
+            .n_groups = process->n_groups,
+            .seccomp = !c->spec->seccomp_unconfined,
+            .first = true,
+            .at_start = true,
+        },
+        .group = s->group,
+        .layer = s->layer,
+        .limits = c->spec->limits,
     };
-    return container_attest_start(c, &x, reterr);
+    return container_attest_start(c, &proof, reterr);
 }
 
 static int start_spawn(StartJob *s, Error *reterr) {

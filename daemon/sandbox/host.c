@@ -84,7 +84,8 @@ int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr) {
     _cleanup_(sandbox_host_freep) SandboxHost *h = calloc(1, sizeof(*h));
     if (!h)
         return error_failed(reterr, ENOMEM, "start", "out of memory");
-    *h = (SandboxHost){ -EBADF, -EBADF, -EBADF, -EBADF, -EBADF, false };
+    *h =
+        (SandboxHost){ .proc_fd = -EBADF, .usr_fd = -EBADF, .image_fd = -EBADF, .empty_fd = -EBADF, .init_fd = -EBADF };
 
     /* Who joins a container is a copy of this process for a moment: nobody may look into it. */
     if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
@@ -95,6 +96,9 @@ int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr) {
     h->proc_fd = open_proc(reterr);
     if (h->proc_fd < 0)
         return h->proc_fd;
+    r = attest_prepare(h, reterr);
+    if (r < 0)
+        return r;
     r = open_directory(AT_FDCWD, "/usr", &h->usr_fd, reterr);
     if (r < 0)
         return r;

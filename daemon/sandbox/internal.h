@@ -10,6 +10,8 @@
 
 #include <sys/syscall.h>
 
+#define SANDBOX_NAMESPACES 8U
+
 struct SandboxHost {
     int proc_fd;           /* the host's /proc, checked to be procfs, never what a container could have mounted */
     int usr_fd;            /* the host's /usr, for the image `host` */
@@ -17,6 +19,10 @@ struct SandboxHost {
     int empty_fd;          /* an empty directory, second lower layer where there is but one */
     int init_fd;           /* the reaper of --init, in a sealed memfd */
     bool layers_must_hang; /* see layers.c */
+    /* attest.c: the daemon's own, which a container's are told from */
+    uint64_t namespaces[SANDBOX_NAMESPACES]; /* inodes */
+    unsigned filters;                        /* seccomp filters that every child inherits */
+    char apparmor_label[256];                /* "": no AppArmor here */
 };
 
 /*
@@ -58,7 +64,7 @@ typedef enum SandboxStage {
 
 const char *sandbox_stage_to_string(SandboxStage s);
 
-/* The child's messages on its SOCK_SEQPACKET socket. End of file without a failure: the program has been executed. */
+/* The child's messages on its SOCK_SEQPACKET socket. */
 typedef enum ReportKind { REPORT_TERMINAL, REPORT_FAILURE } ReportKind;
 
 typedef struct Report {
@@ -114,6 +120,11 @@ int mounts_clone_idmapped(int fd, int idmap_fd, uint64_t attributes, const char 
 /* One configured, detached file system; OPTIONS are pairs of key and value (NULL: a flag), NULL at the end. An fd or -errno. */
 int mounts_make_file_system(const char *type, const char *const *options, unsigned attributes);
 
+/* What is covered by a file or directory that is empty, below /proc and below /sys. End with NULL. */
+extern const char *const mounts_proc_masks[], *const mounts_sys_masks[];
+/* What files are covered with: its place in the file system at /dev. */
+#define MOUNTS_COVER "mqueue/cover"
+
 /* layers.c: the image below its overlay. */
 typedef struct Layers {
     int lower; /* the image */
@@ -159,6 +170,18 @@ typedef struct ChildPlan {
 } ChildPlan;
 
 _Noreturn void child_run(const ChildPlan *plan);
+
+/* attest.c: reads what is the same for every container, once. */
+int attest_prepare(SandboxHost *h, Error *reterr);
+
+/*
+ * trace.c, see there. PID is a child of ours that nobody has reaped, so the number is its own; all three are called by
+ * one thread. trace_await_exec(): 1: stopped at the first instruction of its program, 0: it has ended and is not reaped,
+ * -ETIMEDOUT.
+ */
+int trace_seize(pid_t pid);
+int trace_await_exec(pid_t pid, int pidfd, unsigned timeout_msec);
+int trace_let_go(pid_t pid);
 
 /* host-image.c */
 int host_image_prepare(int data_fd, int *ret_image_fd, Error *reterr);

@@ -32,9 +32,6 @@
 #define DEVPTS_SUPER_MAGIC 0x1cd1
 #endif
 
-#define COVER     "mqueue/cover" /* in /dev */
-#define TTY_GROUP 5U             /* what devpts and Debian agree upon */
-
 #define TMPFS_BYTES_PER_INODE 16384U
 #define TMPFS_INODES_FLOOR    64U
 
@@ -146,7 +143,7 @@ static int populate_dev(int dev_fd, uint32_t id_base, bool terminal) {
             fchownat(dev_fd, directories[i], id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
             return -errno;
     /* What covers masked files. It lies where another file system is mounted in a moment, so that nobody finds it. */
-    if (mknodat(dev_fd, COVER, S_IFREG | 0444, 0) < 0 || fchmodat(dev_fd, COVER, 0444, 0) < 0)
+    if (mknodat(dev_fd, MOUNTS_COVER, S_IFREG | 0444, 0) < 0 || fchmodat(dev_fd, MOUNTS_COVER, 0444, 0) < 0)
         return -errno;
     /* The place that the pseudo terminal is mounted on. */
     if (terminal && mknodat(dev_fd, "console", S_IFREG | 0600, 0) < 0)
@@ -230,13 +227,13 @@ int mounts_prepare(SandboxHost *h, const SandboxSpec *spec, int userns_fd, Mount
  * an empty one, a directory by an empty directory. Files that only the host's own root may read are not here, since
  * nobody inside is that: kmsg, kpage*, pagetypeinfo, slabinfo, vmallocinfo.
  */
-static const char *const proc_masks[] = {
-    "acpi",     "asound",        "buddyinfo",     "bus",        "config.gz",   "diskstats", "driver",
-    "fs",       "interrupts",    "iomem",         "irq",        "kallsyms",    "kcore",     "key-users",
-    "keys",     "latency_stats", "locks",         "pressure",   "sched_debug", "schedstat", "scsi",
-    "softirqs", "swaps",         "sysrq-trigger", "timer_list", "tty",         "vmstat",    "zoneinfo",
+const char *const mounts_proc_masks[] = {
+    "acpi",       "asound",   "buddyinfo",   "bus",       "config.gz", "diskstats", "driver", "fs",
+    "interrupts", "iomem",    "irq",         "kallsyms",  "kcore",     "key-users", "keys",   "latency_stats",
+    "locks",      "pressure", "sched_debug", "schedstat", "scsi",      "softirqs",  "swaps",  "sysrq-trigger",
+    "timer_list", "tty",      "vmstat",      "zoneinfo",  NULL,
 };
-static const char *const sys_masks[] = {
+const char *const mounts_sys_masks[] = {
     "block",
     "class/block",
     "dev/block",
@@ -255,6 +252,7 @@ static const char *const sys_masks[] = {
     "kernel/slab",
     "module",
     "power",
+    NULL,
 };
 
 static int fail(Report *report, const char *what, int code) {
@@ -388,6 +386,15 @@ static int mask(int fs_fd, const char *path, Covers *covers) {
     return S_ISDIR(st.st_mode) ? cover_directory(covers, target) : cover_file(covers, target);
 }
 
+static int cover_all(int fs_fd, const char *const *paths, Covers *covers, Report *report) {
+    for (; *paths; paths++) {
+        int r = mask(fs_fd, *paths, covers);
+        if (r < 0)
+            return fail(report, *paths, -r);
+    }
+    return 0;
+}
+
 static int make_read_only(int fs_fd, const char *path) {
     _cleanup_fd_ int tree = open_tree(fs_fd, path, AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
     if (tree < 0)
@@ -451,17 +458,12 @@ static int enter_masks(int proc, int sys, int file, Report *report) {
     if (empty < 0)
         return fail(report, "empty directory", -empty);
     Covers covers = { .file = file, .empty = empty };
-    for (size_t i = 0; i < ELEMENTSOF(proc_masks); i++) {
-        int r = mask(proc, proc_masks[i], &covers);
-        if (r < 0)
-            return fail(report, proc_masks[i], -r);
-    }
-    for (size_t i = 0; i < ELEMENTSOF(sys_masks); i++) {
-        int r = mask(sys, sys_masks[i], &covers);
-        if (r < 0)
-            return fail(report, sys_masks[i], -r);
-    }
-    int r = make_read_only(proc, "sys");
+    int r = cover_all(proc, mounts_proc_masks, &covers, report);
+    if (r >= 0)
+        r = cover_all(sys, mounts_sys_masks, &covers, report);
+    if (r < 0)
+        return r;
+    r = make_read_only(proc, "sys");
     return r < 0 ? fail(report, "/proc/sys", -r) : 0;
 }
 
@@ -478,7 +480,7 @@ static int pivot(int root_fd, bool read_only) {
 
 int mounts_enter(const SandboxSpec *spec, const int *fds, SandboxStage *stage, Report *report) {
     _cleanup_fd_ int proc = -EBADF, sys = -EBADF;
-    _cleanup_fd_ int cover = open_in(fds[MOUNTS_DEV], COVER, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH);
+    _cleanup_fd_ int cover = open_in(fds[MOUNTS_DEV], MOUNTS_COVER, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH);
     int root = fds[MOUNTS_ROOT], r;
 
     *stage = STAGE_MOUNTS;

@@ -88,6 +88,8 @@ typedef struct SandboxProcess {
     int pidfd;
     int terminal_fd; /* the pseudo terminal's master, -EBADF without one */
     uint32_t uid, gid;
+    const gid_t *groups; /* supplementary ones; in executed() only */
+    size_t n_groups;
 } SandboxProcess;
 
 /*
@@ -137,19 +139,19 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
  */
 int sandbox_has_executed(SandboxHost *h, pid_t pid);
 
-/*
- * What a container's first process, or one of Exec's, was to have. Strings are the caller's.
- */
+/* What a container's first process, or one of Exec's, was to have. Strings and arrays are the caller's. */
 typedef struct SandboxExpectation {
     pid_t pid;
     int pidfd;
     const SandboxSpec *spec;       /* fds in it are not looked at */
     const SandboxProgram *program; /* &spec->program, or that of Exec */
     uint32_t uid, gid;
-    bool seccomp;            /* program->seccomp may not be at hand any more */
-    const char *cgroup_path; /* on cgroup2 */
-    bool first;              /* the container's first process */
-    bool at_start;           /* it has executed and run nothing: so it has no fds but 0, 1 and 2 yet */
+    const gid_t *groups; /* for at_start */
+    size_t n_groups;
+    bool seccomp;   /* program->seccomp may not be at hand any more */
+    bool first;     /* the container's first process */
+    pid_t init_pid; /* if it is not: that one, whose namespaces it is to share */
+    bool at_start;  /* it has executed and run nothing: then it has exactly this, later at most */
 } SandboxExpectation;
 
 /*

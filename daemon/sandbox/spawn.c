@@ -4,8 +4,9 @@
  * The parent's side of a start.
  *
  * clone, write the id maps, make the mounts with the namespace that the maps belong to, send them to the child, and
- * wait for what it has to say: a terminal's master, a failure, or nothing at all, which is success. Whatever fails, the
- * child is killed and reaped before the function returns, so that the caller never sees half a container.
+ * wait until it has executed the program or failed. There it is held (trace.c) until the caller has looked at it: what
+ * differs from what it was to be never runs. Whatever fails, the child is killed and reaped before the function returns,
+ * so that the caller never sees half a container.
  */
 
 #include "sandbox/internal.h"
@@ -15,13 +16,11 @@
 
 #include <fcntl.h>
 #include <linux/sched.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -123,7 +122,9 @@ static int write_oom_score(const Child *child) {
 /* What both kinds of start do with a child that waits: the groups that clone could not put it into, the OOM score. */
 static int place_child(SandboxHost *h, Child *child, const SandboxPlacement *placement, const SandboxIds *ids,
                        Error *reterr) {
-    SandboxProcess process = { child->pid, child->pidfd, -EBADF, ids->uid, ids->gid };
+    SandboxProcess process = {
+        .pid = child->pid, .pidfd = child->pidfd, .terminal_fd = -EBADF, .uid = ids->uid, .gid = ids->gid
+    };
     int r = open_child_directory(h, child);
     if (r < 0)
         return stage_error(reterr, STAGE_CLONE, -r, "the new process cannot be found in /proc");
@@ -167,31 +168,8 @@ int sandbox_has_executed(SandboxHost *h, pid_t pid) {
     return r;
 }
 
-static int check_executed(const Child *child, Error *reterr) {
-    int r = has_executed(child->dir_fd);
-    if (r < 0)
-        return stage_error(reterr, STAGE_EXECVE, -r, "the process cannot be looked at");
-    if (r == 0)
-        return stage_error(reterr, STAGE_EXECVE, ECHILD, "the process died before it executed the program");
-    return 0;
-}
-
-static int64_t now_msec(void) {
-    struct timespec t;
-    (void) clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* One message of the child: 1 and *RET, 0 at the end of file. */
-static int receive_report(int socket, int64_t deadline, Report *ret, int *ret_fd) {
-    struct pollfd p = { .fd = socket, .events = POLLIN };
-    int64_t left = deadline - now_msec();
-    int r = poll(&p, 1, left > 0 ? (int) left : 0);
-    if (r < 0)
-        return errno == EINTR ? -EAGAIN : -errno;
-    if (r == 0)
-        return -ETIMEDOUT;
-
+/* One message that the child has sent: 1 and *RET, 0 if there is no more. */
+static int receive_report(int socket, Report *ret, int *ret_fd) {
     union {
         struct cmsghdr header;
         char space[CMSG_SPACE(sizeof(int))];
@@ -203,9 +181,9 @@ static int receive_report(int socket, int64_t deadline, Report *ret, int *ret_fd
         .msg_control = &control,
         .msg_controllen = sizeof(control),
     };
-    ssize_t n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC);
+    ssize_t n = recvmsg(socket, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n < 0)
-        return errno == ECONNRESET ? 0 : -errno;
+        return errno == EAGAIN || errno == ECONNRESET ? 0 : -errno;
     if (n == 0)
         return 0;
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
@@ -214,28 +192,64 @@ static int receive_report(int socket, int64_t deadline, Report *ret, int *ret_fd
     return n == sizeof(*ret) ? 1 : -EBADMSG;
 }
 
-static int await_child(const Child *child, int socket, const SandboxProgram *program, int *ret_terminal,
-                       Error *reterr) {
-    int64_t deadline = now_msec() + SPAWN_TIMEOUT_MSEC;
-    _cleanup_fd_ int terminal = -EBADF;
+/* Of a child that has ended or executed, so that nothing is on its way any more. */
+static int receive_reports(int socket, const SandboxProgram *program, int *ret_terminal, Error *reterr) {
     for (;;) {
         Report report = { 0 };
         int fd = -EBADF;
-        int r = receive_report(socket, deadline, &report, &fd);
-        if (r == -EAGAIN)
-            continue;
+        int r = receive_report(socket, &report, &fd);
         if (fd >= 0) {
-            (void) fd_close(terminal);
-            terminal = fd;
+            (void) fd_close(*ret_terminal);
+            *ret_terminal = fd;
         }
         if (r < 0)
             return stage_error(reterr, STAGE_CLONE, -r, "no word from the new process");
         if (r == 0)
-            break;
+            return 0;
         if (report.kind == REPORT_FAILURE)
             return failure_to_error(&report, program, reterr);
     }
-    int r = check_executed(child, reterr);
+}
+
+static int seize_child(const Child *child, Error *reterr) {
+    int r = trace_seize(child->pid);
+    if (r == -EPERM)
+        return stage_error(
+            reterr, STAGE_ATTESTATION, EPERM,
+            "the new process may not be traced (needed: CAP_SYS_PTRACE, kernel.yama.ptrace_scope below 3)");
+    return r < 0 ? stage_error(reterr, STAGE_ATTESTATION, -r, "the new process cannot be traced") : 0;
+}
+
+/* The program has been executed and has not begun: it begins when it has passed. */
+static int pass_child(const Child *child, const SandboxPlacement *placement, const SandboxIds *ids, Error *reterr) {
+    SandboxProcess process = {
+        .pid = child->pid,
+        .pidfd = child->pidfd,
+        .terminal_fd = -EBADF,
+        .uid = ids->uid,
+        .gid = ids->gid,
+        .groups = ids->groups,
+        .n_groups = ids->n_groups,
+    };
+    int r = placement->executed ? placement->executed(placement->userdata, &process, reterr) : 0;
+    if (r < 0)
+        return r;
+    r = trace_let_go(child->pid);
+    return r < 0 ? stage_error(reterr, STAGE_ATTESTATION, -r, "the new process cannot be let go") : 0;
+}
+
+static int await_child(const Child *child, int socket, const SandboxPlacement *placement, const SandboxIds *ids,
+                       const SandboxProgram *program, int *ret_terminal, Error *reterr) {
+    _cleanup_fd_ int terminal = -EBADF;
+    int stopped = trace_await_exec(child->pid, child->pidfd, SPAWN_TIMEOUT_MSEC);
+    if (stopped < 0)
+        return stage_error(reterr, STAGE_CLONE, -stopped, "no word from the new process");
+    int r = receive_reports(socket, program, &terminal, reterr);
+    if (r < 0)
+        return r;
+    if (!stopped)
+        return stage_error(reterr, STAGE_EXECVE, ECHILD, "the process died before it executed the program");
+    r = pass_child(child, placement, ids, reterr);
     if (r < 0)
         return r;
     *ret_terminal = TAKE_FD(terminal);
@@ -352,11 +366,13 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
     child_socket = fd_close(child_socket);
     r = place_child(h, &child, placement, &ids, reterr);
     if (r >= 0)
+        r = seize_child(&child, reterr);
+    if (r >= 0)
         r = ids_write_maps(child.dir_fd, spec->id_base, reterr);
     if (r >= 0)
         r = send_mounts(h, spec, &child, socket, reterr);
     if (r >= 0)
-        r = await_child(&child, socket, &spec->program, &terminal, reterr);
+        r = await_child(&child, socket, placement, &ids, &spec->program, &terminal, reterr);
     if (r < 0)
         return r;
     succeed(&child, terminal, &ids, ret);
@@ -428,12 +444,14 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
         return stage_error(reterr, STAGE_JOIN, -r, "no process could be made in the container");
     child_socket = fd_close(child_socket);
     r = place_child(h, &child, placement, &ids, reterr);
+    if (r >= 0)
+        r = seize_child(&child, reterr);
     if (r >= 0) {
         r = fd_send(socket, NULL, 0, "", 1);
         r = r < 0 ? stage_error(reterr, STAGE_JOIN, -r, "the new process cannot be let go") : 0;
     }
     if (r >= 0)
-        r = await_child(&child, socket, program, &terminal, reterr);
+        r = await_child(&child, socket, placement, &ids, program, &terminal, reterr);
     if (r < 0)
         return r;
     succeed(&child, terminal, &ids, ret);

@@ -4,6 +4,7 @@
 
 #include "registry-fixture.h"
 
+#include "sandbox/devices.h"
 #include "util/paths.h"
 
 #include <dirent.h>
@@ -69,6 +70,18 @@ int cgroup_limits_apply(CgroupGroup *g, const CgroupLimits *former, const Cgroup
 int cgroup_limits_read(CgroupGroup *g, CgroupLimits *ret, Error *reterr) {
     *ret = fakes.found;
     return 0;
+}
+/* What was applied is in force. */
+int cgroup_limits_read_wanted(CgroupGroup *g, const CgroupLimits *wanted, CgroupLimits *ret, Error *reterr) {
+    *ret = *wanted;
+    return 0;
+}
+int cgroup_group_attest(CgroupGroup *g, pid_t pid, CheckList *checks) {
+    check_add(checks, "cgroup", "here", cgroup_group_holds(g, pid, NULL) == 1 ? "here" : "elsewhere");
+    return 0;
+}
+int devices_in_force(int cgroup_fd) {
+    return 1;
 }
 bool cgroup_limits_equal(const CgroupHierarchies *h, const CgroupLimits *a, const CgroupLimits *b) {
     return a->memory == b->memory && a->pids == b->pids;
@@ -363,8 +376,9 @@ static int fake_start(const SandboxProgram *p, const SandboxPlacement *placement
         usleep(fakes.spawn_usec);
     if (fakes.spawn_error)
         return error_set(reterr, ERROR_HARDENING_FAILED, fakes.spawn_error, "mounts", "as the test wants it");
-    int executed[2]; /* closed by execve: as the real one, this returns when the program runs */
+    int go[2], executed[2]; /* the second is closed by execve: as the real one, this returns when the program runs */
     char byte;
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
     assert_int_equal(pipe2(executed, O_CLOEXEC), 0);
     pid_t pid = fork();
     if (pid == 0) {
@@ -374,14 +388,33 @@ static int fake_start(const SandboxProgram *p, const SandboxPlacement *placement
         for (int i = 0; i < 3; i++)
             if (p->stdio[i] >= 0)
                 (void) dup2(p->stdio[i], i);
-        execvp(p->command[0], p->command);
+        (void) close(go[1]);
+        if (read(go[0], &byte, 1) == 1)
+            execvp(p->command[0], p->command);
         _exit(127);
     }
+    (void) close(go[0]);
     (void) close(executed[1]);
+    SandboxProcess process = {
+        .pid = pid,
+        .pidfd = process_pidfd_open(pid),
+        .terminal_fd = -EBADF,
+        .uid = 7,
+        .gid = 8,
+    };
+    assert_int_equal(placement->born(placement->userdata, &process, reterr), 0);
+    int r = placement->executed(placement->userdata, &process, reterr);
+    if (r >= 0)
+        assert_int_equal(write(go[1], "", 1), 1);
+    (void) close(go[1]);
     (void) !read(executed[0], &byte, 1);
     (void) close(executed[0]);
-    *ret = (SandboxProcess){ .pid = pid, .pidfd = process_pidfd_open(pid), .terminal_fd = -EBADF, .uid = 7, .gid = 8 };
-    assert_int_equal(placement->born(placement->userdata, ret, reterr), 0);
+    if (r < 0) { /* as the real one: nothing of it is left */
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        sandbox_process_done(&process);
+        return r;
+    }
+    *ret = process;
     return 0;
 }
 int sandbox_has_executed(SandboxHost *h, pid_t pid) {
@@ -409,7 +442,11 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
 }
 int sandbox_attest(SandboxHost *h, const SandboxExpectation *x, CheckList *checks) {
     check_add_verdict(checks, "uid", x->uid == 7, "7", "?");
-    return 0;
+    if (x->at_start)
+        fakes.n_attested++;
+    if (fakes.attest_differs)
+        check_add(checks, "noNewPrivs", "1", "0");
+    return fakes.attest_error ? -fakes.attest_error : 0;
 }
 
 /* --- fixture --- */
@@ -451,6 +488,9 @@ int fixture_set_up(void **state) {
     memset(fakes.groups, 0, sizeof(fakes.groups));
     fakes.spawn_error = 0;
     fakes.spawn_usec = 0;
+    fakes.attest_differs = false;
+    fakes.attest_error = 0;
+    fakes.n_attested = 0;
     fakes.remove_is_busy = false;
     fakes.hang_fd = 0;
     fakes.n_hanging = 0;

@@ -39,6 +39,9 @@ struct Fakes {
     struct CgroupGroup groups[64];
     atomic_int spawn_error;     /* what sandbox_spawn() fails with */
     atomic_uint spawn_usec;     /* how long it takes */
+    atomic_bool attest_differs; /* what sandbox_attest() finds: a control that is not in force; or that it fails with */
+    atomic_int attest_error;
+    atomic_uint n_attested;     /* at starts */
     atomic_bool remove_is_busy; /* what cgroup_group_remove() meets */
     atomic_int hang_fd;         /* what cgroup_group_pids() reads a byte from, after it has the pids; 0: it does not */
     atomic_uint n_hanging;      /* how many have got that far */

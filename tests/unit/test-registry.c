@@ -90,6 +90,25 @@ static void test_failed_start(void **state) {
     expect_failed_start(f, s, ERROR_LIMIT_UNAVAILABLE, "memory");
 }
 
+/* The fake lets the program run only after it has passed. */
+static void test_failed_attestation(void **state) {
+    Fixture *f = *state;
+    char path[128], script[160];
+    (void) snprintf(path, sizeof(path), "%s/canary", f->directory);
+    (void) snprintf(script, sizeof(script), "touch %s", path);
+    fakes.attest_differs = true;
+    expect_failed_start(f, fixture_spec(1000, "x", script), ERROR_HARDENING_FAILED, "attestation");
+    assert_non_null(strstr(f->error.message, "noNewPrivs was to be \"1\", and the kernel says \"0\""));
+    EXPECT_EVENTS(f, CONTAINER_EVENT_CREATED, CONTAINER_EVENT_FAILED);
+    fakes.attest_differs = false;
+    fakes.attest_error = ESRCH;
+    expect_failed_start(f, fixture_spec(1000, "x", script), ERROR_HARDENING_FAILED, "attestation");
+    fakes.attest_error = 0;
+    assert_int_equal(fakes.n_attested, 2);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(errno, ENOENT);
+}
+
 static void test_names(void **state) {
     Fixture *f = *state;
     Container *a = fixture_run(f, "web", "exec sleep 100");
@@ -291,6 +310,16 @@ static void test_exec(void **state) {
     fixture_run_until(f, &s.n_started, 2);
     assert_true(s.failed);
     fakes.spawn_error = 0;
+    /* one that is not as it should be: attested like the first process, and ended */
+    unsigned n_attested = fakes.n_attested;
+    fakes.attest_differs = true;
+    s.failed = false;
+    p = exec_program("true");
+    assert_int_equal(container_exec(c, &p, on_exec_started, on_exec_exited, &s, &x, NULL), 0);
+    fixture_run_until(f, &s.n_started, 3);
+    assert_true(s.failed);
+    assert_int_equal(fakes.n_attested, n_attested + 1);
+    fakes.attest_differs = false;
     assert_int_equal(s.n_exited, 1);
     fixture_remove(f, c, true);
     fixture_expect_nothing_left(f);
@@ -326,7 +355,7 @@ static void test_exec_environment(void **state) {
 static void on_verified(void *userdata, const CheckList *checks, const Error *error) {
     Fixture *f = userdata;
     f->n_done++;
-    f->done_ok = !error && checks->n == 1 && check_list_passed(checks);
+    f->done_ok = !error && check_list_passed(checks);
 }
 
 static void test_verify_and_processes(void **state) {
@@ -335,9 +364,14 @@ static void test_verify_and_processes(void **state) {
     assert_int_equal(container_verify(c, on_verified, f, NULL), 0);
     fixture_run_until(f, &f->n_done, 1);
     assert_true(f->done_ok);
-    assert_int_equal(container_processes(c, fixture_on_listed, f, NULL), 0);
-    assert_int_equal(f->n_done, 1);
+    fakes.attest_differs = true;
+    assert_int_equal(container_verify(c, on_verified, f, NULL), 0);
     fixture_run_until(f, &f->n_done, 2);
+    assert_false(f->done_ok);
+    fakes.attest_differs = false;
+    assert_int_equal(container_processes(c, fixture_on_listed, f, NULL), 0);
+    assert_int_equal(f->n_done, 2);
+    fixture_run_until(f, &f->n_done, 3);
     assert_true(f->done_ok);
     assert_int_equal(f->n_listed, 1);
     assert_int_equal(f->first_listed, container_pid(c));
@@ -444,6 +478,7 @@ int main(void) {
         FIXTURE_TEST(test_life),
         FIXTURE_TEST(test_removes_itself),
         FIXTURE_TEST(test_failed_start),
+        FIXTURE_TEST(test_failed_attestation),
         FIXTURE_TEST(test_names),
         FIXTURE_TEST(test_quotas),
         FIXTURE_TEST(test_kill),
