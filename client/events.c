@@ -44,7 +44,7 @@ static void print_event(json_object *event) {
     (void) json_field_int(event, "timestampUsec", &usec);
     (void) json_field_int(event, "owner", &owner);
     text_timestamp(usec, when, sizeof(when));
-    (void) printf("%s %-12s %.12s %s owner=%lld", when, json_field_string(event, "kind") ?: "-",
+    (void) printf("%s %-13s %.12s %s owner=%lld", when, json_field_string(event, "kind") ?: "-",
                   json_field_string(event, "container") ?: "-", name ?: "-", (long long) owner);
     if (exit)
         print_exit(exit);

@@ -93,7 +93,7 @@ static int print_ceilings(json_object *limits) {
 }
 
 static int print_controls(json_object *controls) {
-    static const char *const headings[] = { "CONTROL", "STATE", "REASON", NULL };
+    static const char *const headings[] = { "CONTROL", "STATE", "MODE", "REASON", NULL };
     _cleanup_(table_freep) Table *table = table_new(headings);
     size_t n = controls ? json_object_array_length(controls) : 0;
 
@@ -104,6 +104,8 @@ static int print_controls(json_object *controls) {
         const char *state = json_field_string(c, "state") ?: "-";
         table_add_field(table, c, "name");
         table_add(table, strcmp(state, "inForce") == 0 ? "in force" : state);
+        const char *mode = json_field_string(c, "mode") ?: "-";
+        table_add(table, strcmp(mode, "bestEffort") == 0 ? "best-effort" : mode);
         table_add(table, json_field_string(c, "reason") ?: "");
     }
     (void) putchar('\n');

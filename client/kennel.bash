@@ -84,6 +84,11 @@ _kennel() {
         mapfile -t COMPREPLY < <(compgen -W 'seccomp= seccomp=unconfined apparmor= apparmor=unconfined label=disable label=level: label=type:' -- "$current")
         return
         ;;
+    --control)
+        mapfile -t COMPREPLY < <(compgen -W "$(printf '%s=required %s=best-effort ' \
+            {apparmor,selinux,label,seccomp,devices,storage,pids}{,})" -- "$current")
+        return
+        ;;
     -s | --signal)
         mapfile -t COMPREPLY < <(compgen -W 'TERM INT HUP QUIT KILL USR1 USR2 STOP CONT' -- "$current")
         return

@@ -45,6 +45,7 @@ static const struct {
     { "seccompProfile", "--security-opt" },
     { "apparmorProfile", "--security-opt" },
     { "label", "--security-opt" },
+    { "controls", "--control" },
     { "ulimits", "--ulimit" },
     { "ports", "-p/--publish" },
     { "limits.memory", "-m/--memory" },

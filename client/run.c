@@ -33,6 +33,7 @@ static const Option options[] = {
     { 0, "cap-add", OPTION_LIST, AT(cap_add), "CAP", "add a capability, or \"system\" (none)" },
     { 0, "cap-drop", OPTION_LIST, AT(cap_drop), "CAP", "drop one of those added" },
     { 0, "security-opt", OPTION_LIST, AT(security), "KIND=VALUE", "seccomp=FILE, apparmor=NAME, label=..." },
+    { 0, "control", OPTION_LIST, AT(controls), "NAME=MODE", "apparmor=required, label=best-effort, ..." },
     { 0, "init", OPTION_SWITCH, AT(init), NULL, "run a small reaper as pid 1" },
     { 0, "exec-policy", OPTION_LATER, 0, NULL, NULL },
     OPTIONS_END,

@@ -306,6 +306,26 @@ static int add_security(Spec *s, const char *option, uint32_t *seen, Error *rete
                          option);
 }
 
+/* "apparmor=required"; which controls there are is the daemon's to know. */
+static int add_control(Spec *s, json_object *array, const char *text, Error *reterr) {
+    static const char flag[] = "--control";
+    const char *equals = strchr(text, '='), *mode = NULL;
+
+    if (equals && strcmp(equals + 1, "required") == 0)
+        mode = "required";
+    else if (equals && strcmp(equals + 1, "best-effort") == 0)
+        mode = "bestEffort";
+    if (!mode || equals == text)
+        return error_invalid(reterr, flag, "\"%s\" is not NAME=required or NAME=best-effort, such as apparmor=required",
+                             text);
+    _cleanup_free_ char *name = strndup(text, (size_t) (equals - text));
+    json_object *object = name ? parameters_append_object(array, reterr) : NULL;
+    if (!object)
+        return name ? -ENOMEM : parameters_out_of_memory(reterr);
+    int r = parameters_put_string(object, "control", flag, name, reterr);
+    return r < 0 ? r : parameters_put_string(object, "mode", flag, mode, reterr);
+}
+
 static int add_limits(Spec *s, const LimitFlags *flags, Error *reterr) {
     json_object *limits = NULL;
     int r = limit_flags_build(flags, &limits, reterr);
@@ -346,6 +366,8 @@ int spec_run(const RunFlags *flags, const Strings *command, Spec *ret, Error *re
     uint32_t seen = 0;
     for (size_t i = 0; i < flags->security.n && r == 0; i++)
         r = add_security(&s, flags->security.items[i], &seen, reterr);
+    if (r == 0)
+        r = add_each(&s, "controls", &flags->controls, add_control, reterr);
     if (r == 0)
         r = add_each(&s, "ulimits", &flags->ulimits, add_ulimit, reterr);
     if (r == 0)

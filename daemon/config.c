@@ -206,6 +206,16 @@ static int parse_yes_no(const Key *k, const char *value, Config *c) {
     return 0;
 }
 
+static int parse_control(const Key *k, const char *value, Config *c) {
+    ControlMode mode = strcmp(value, "required") == 0      ? CONTROL_REQUIRED
+                       : strcmp(value, "best-effort") == 0 ? CONTROL_BEST_EFFORT
+                                                           : CONTROL_MODE_UNSET;
+    if (mode == CONTROL_MODE_UNSET)
+        return -EINVAL;
+    memcpy((char *) c + k->offset, &mode, sizeof(mode));
+    return 0;
+}
+
 /* Stricter than the kernel, which takes every byte but '/', ':' and blanks. */
 static int parse_interface(const Key *k, const char *value, Config *c) {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789-";
@@ -248,6 +258,7 @@ static int parse_group(const Key *k, const char *value, Config *c) {
 #define CEILING(field) offsetof(Config, tenant_limits.field)
 #define RATE(field)    offsetof(CgroupDeviceLimits, field)
 
+#define MODES   "required or best-effort"
 #define BYTES   "with K, M, G or T for powers of 1024,"
 #define DEVICES "a list of DEVICE:N such as /dev/vda:10M, 8:16:1M, at most 16 disks, each once, with "
 
@@ -269,6 +280,13 @@ static const Key keys[] = {
     { "network-masquerade", parse_yes_no, PLACE(network.masquerade), 0, 1, "yes or no", NULL, false },
     { "disk-default", parse_limit_bytes, PLACE(disk_default), STORAGE_BYTES_MIN, BYTES_MAX,
       "none or a number of bytes from 1M on, " BYTES, NULL, false },
+    { "control-apparmor", parse_control, PLACE(control_modes[CONTROL_APPARMOR]), 0, 0, MODES, NULL, false },
+    { "control-selinux", parse_control, PLACE(control_modes[CONTROL_SELINUX]), 0, 0, MODES, NULL, false },
+    { "control-label", parse_control, PLACE(control_modes[CONTROL_LABEL]), 0, 0, MODES, NULL, false },
+    { "control-seccomp", parse_control, PLACE(control_modes[CONTROL_SECCOMP]), 0, 0, MODES, NULL, false },
+    { "control-devices", parse_control, PLACE(control_modes[CONTROL_DEVICES]), 0, 0, MODES, NULL, false },
+    { "control-storage", parse_control, PLACE(control_modes[CONTROL_STORAGE]), 0, 0, MODES, NULL, false },
+    { "control-pids", parse_control, PLACE(control_modes[CONTROL_PIDS]), 0, 0, MODES, NULL, false },
     { "tenant-memory-max", parse_limit_bytes, CEILING(cgroup.memory), CGROUP_MEMORY_MIN, BYTES_MAX,
       "none or a number of bytes from 4M on, " BYTES, "memory", false },
     { "tenant-memory-swap-max", parse_limit_bytes, CEILING(cgroup.memory_swap), CGROUP_MEMORY_MIN, BYTES_MAX,

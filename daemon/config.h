@@ -6,6 +6,7 @@
  * strictly: an unknown key, a key twice, a value that is not wholly understood is an error with file and line.
  */
 
+#include "container/controls.h"
 #include "container/limits.h"
 
 #define CONFIG_GROUP_MAX 32U
@@ -20,8 +21,9 @@ typedef struct Config {
     uint32_t starts_max; /* starts of one uid in progress at a time */
     uint64_t log_max_bytes;
     NetworkConfig network;
-    uint64_t disk_default;         /* STORAGE_LIMIT_NONE: no limit */
-    ContainerLimits tenant_limits; /* ceilings for callers who are not root */
+    uint64_t disk_default;                   /* STORAGE_LIMIT_NONE: no limit */
+    ControlMode control_modes[_CONTROL_MAX]; /* UNSET: the default of container/controls.c */
+    ContainerLimits tenant_limits;           /* ceilings for callers who are not root */
 } Config;
 
 /* The ids end below 0x7FFE0000, where systemd's foreign range begins. */

@@ -52,7 +52,7 @@ struct Daemon {
     SandboxHost *sandbox;
     AppArmorHost *apparmor;
     SELinuxHost *selinux;
-    Error apparmor_missing, selinux_missing;
+    Error apparmor_missing, selinux_missing, devices_missing;
     ContainerRegistry *registry;
     Server *server;
     DaemonSocket socket;
@@ -138,7 +138,9 @@ static int open_kernel(Daemon *d, Error *reterr) {
     int r = cgroup_hierarchies_open(&d->hierarchies, reterr);
     if (r < 0)
         return r;
-    return devices_attach(cgroup_hierarchies_root_fd(d->hierarchies), reterr);
+    /* what that means is a matter of the control `devices` */
+    (void) devices_attach(cgroup_hierarchies_root_fd(d->hierarchies), &d->devices_missing);
+    return 0;
 }
 
 /* Nobody asked for the default, so that it gives way to a small disk; a size that was asked for is refused. */
@@ -164,7 +166,7 @@ static int open_resources(Daemon *d, Error *reterr) {
 }
 
 static ContainerEnvironment make_environment(const Daemon *d) {
-    return (ContainerEnvironment){
+    ContainerEnvironment e = {
         .event = d->event,
         .workers = d->workers,
         .sandbox = d->sandbox,
@@ -176,6 +178,7 @@ static ContainerEnvironment make_environment(const Daemon *d) {
         .selinux = d->selinux,
         .apparmor_missing = d->apparmor_missing.message,
         .selinux_missing = d->selinux_missing.message,
+        .devices_missing = d->devices_missing.kind == ERROR_NONE ? NULL : d->devices_missing.message,
         .fd_store = d->fd_store,
         .state_fd = d->state_fd,
         .data_fd = d->data_fd,
@@ -188,6 +191,19 @@ static ContainerEnvironment make_environment(const Daemon *d) {
         .disk_default = d->config.disk_default,
         .jobs_wait_usec = JOBS_WAIT_USEC,
     };
+    memcpy(e.control_modes, d->config.control_modes, sizeof(e.control_modes));
+    return e;
+}
+
+/* It starts all the same: what runs already is to be served, and root may want to look. */
+static void warn_of_missing_controls(const ContainerEnvironment *e) {
+    for (ControlKind k = 0; k < _CONTROL_MAX; k++) {
+        char reason[CONTROL_REASON_MAX];
+        const char *missing = container_controls_missing(e, k, reason);
+        if (missing && container_controls_mode(e, k) == CONTROL_REQUIRED)
+            log_warning("The control \"%s\" is required, and missing on this host; starts will be refused: %s",
+                        control_name(k), missing);
+    }
 }
 
 /* The field of Limits that WHY names, as its key in the configuration. */
@@ -242,6 +258,7 @@ static int open_containers(Daemon *d, Error *reterr) {
     if (selinux_host_new(&d->selinux, &d->selinux_missing) < 0)
         log_info("SELinux is not used: %s", d->selinux_missing.message);
     ContainerEnvironment e = make_environment(d);
+    warn_of_missing_controls(&e);
     r = container_registry_new(&e, &d->registry, reterr);
     if (r < 0)
         return r;

@@ -29,7 +29,9 @@ int container_attest(const Container *c, const ContainerProof *p, CheckList *che
         r = cgroup_group_attest(p->group, p->process.pid, checks);
     if (r < 0 || !p->process.first)
         return r; /* what else there is, Exec's have in common with the first */
-    check_device_program(p, checks);
+    if (!c->spec->controls[CONTROL_DEVICES].absent[0])
+        check_device_program(p, checks);
+    container_controls_attest(c, p->process.pid, checks);
     return container_attest_limits(c, p, checks);
 }
 

@@ -72,10 +72,12 @@ typedef struct ContainerEnvironment {
     AppArmorHost *apparmor; /* NULL: the host has none that Kennel could use, and apparmor_missing says why */
     SELinuxHost *selinux;   /* NULL: likewise */
     const char *apparmor_missing, *selinux_missing;
-    FdStore *fd_store; /* NULL: nobody keeps descriptors while no daemon runs */
-    int state_fd;      /* the state directory; containers/ID/ below it */
-    int data_fd;       /* the data directory; containers/ID/ below it */
-    uint32_t id_base;  /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
+    const char *devices_missing;             /* NULL: the device program is attached */
+    ControlMode control_modes[_CONTROL_MAX]; /* of the configuration */
+    FdStore *fd_store;                       /* NULL: nobody keeps descriptors while no daemon runs */
+    int state_fd;                            /* the state directory; containers/ID/ below it */
+    int data_fd;                             /* the data directory; containers/ID/ below it */
+    uint32_t id_base; /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
     uint32_t id_ranges;
     unsigned containers_max_per_uid; /* for peers that are not root */
     unsigned starts_max_per_uid;     /* in progress at one time, root too; container_processes() counts as one */

@@ -5,7 +5,7 @@
  * What has happened, for Events: a ring of the last 4,096, and callbacks for those who follow.
  */
 
-#include "kennel/error.h"
+#include "container/controls.h"
 
 #include <sys/types.h>
 
@@ -14,6 +14,7 @@
 typedef enum ContainerEventKind {
     CONTAINER_EVENT_CREATED,
     CONTAINER_EVENT_STARTED,
+    CONTAINER_EVENT_CONTROL_ABSENT,
     CONTAINER_EVENT_EXITED,
     CONTAINER_EVENT_OOM,
     CONTAINER_EVENT_LIMIT_REACHED,
@@ -41,8 +42,8 @@ typedef struct ContainerEvent {
     int exit_signal; /* 0: none */
     bool oom_killed;
     uint64_t finished_usec;
-    char limit[16];    /* with CONTAINER_EVENT_LIMIT_REACHED: "pids", ... as in the interface; empty: none */
-    char message[160]; /* empty: none */
+    char limit[16];                    /* with LIMIT_REACHED: "pids", ... as in the interface; empty: none */
+    char message[CONTROL_MESSAGE_MAX]; /* empty: none */
 } ContainerEvent;
 
 typedef struct ContainerEvents ContainerEvents;

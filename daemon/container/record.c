@@ -150,6 +150,14 @@ static const Field device_fields[] = {
     { 0 },
 };
 
+static const Field control_fields[] = {
+    FIELD(ContainerControl, "mode", FIELD_INT, mode, CONTROL_REQUIRED, _CONTROL_MODE_MAX - 1),
+    FIELD(ContainerControl, "declined", FIELD_BOOL, declined, 0, 0),
+    FIELD(ContainerControl, "absent", FIELD_TEXT, absent, 0, CONTROL_REASON_MAX),
+    { 0 },
+};
+
+_Static_assert(sizeof(ControlMode) == sizeof(int), "the table takes it for an int");
 _Static_assert(sizeof(StorageKind) == sizeof(int), "the table takes it for an int");
 _Static_assert(sizeof(pid_t) == sizeof(int) && sizeof(uid_t) == sizeof(uint32_t) && sizeof(mode_t) == sizeof(uint32_t),
                "the tables take pids for ints, ids and modes for 32 bits");
@@ -175,6 +183,8 @@ static const Table tables[] = {
       NETWORK_PORTS_MAX, false },
     { "ioDevices", device_fields, sizeof(CgroupDeviceLimits), offsetof(ContainerSpec, limits.cgroup.devices),
       offsetof(ContainerSpec, limits.cgroup.n_devices), CGROUP_DEVICES_MAX, true },
+    { "controls", control_fields, sizeof(ContainerControl), offsetof(ContainerSpec, controls),
+      offsetof(ContainerSpec, n_controls), _CONTROL_MAX, true },
 };
 
 ContainerRecord *container_record_free(ContainerRecord *r) {
@@ -449,7 +459,7 @@ static int table_read(json_object *object, const Table *t, ContainerSpec *s, Err
 }
 
 static int spec_read(json_object *object, ContainerSpec *s, Error *reterr) {
-    static const char *const others[] = { "mounts", "rlimits", "ports", "ioDevices", NULL };
+    static const char *const others[] = { "mounts", "rlimits", "ports", "ioDevices", "controls", NULL };
     int r = fields_read(object, spec_fields, others, s, reterr);
     for (size_t i = 0; i < ELEMENTSOF(tables) && r >= 0; i++)
         r = table_read(object, &tables[i], s, reterr);
@@ -461,6 +471,9 @@ static int record_check(const ContainerRecord *r, Error *reterr) {
         return bad(reterr, "id", "is not made of hexadecimal digits");
     if (r->spec->name && strpbrk(r->spec->name, "/\n"))
         return bad(reterr, "name", "cannot be a container's");
+    for (ControlKind k = 0; k < _CONTROL_MAX; k++)
+        if (r->spec->n_controls != _CONTROL_MAX || r->spec->controls[k].mode == CONTROL_MODE_UNSET)
+            return bad(reterr, "controls", "are not all there");
     if (r->pid == 1)
         return bad(reterr, "pid", "cannot be a container's");
     return 0;

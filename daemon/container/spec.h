@@ -8,6 +8,7 @@
  */
 
 #include "container/categories.h"
+#include "container/controls.h"
 #include "container/limits.h"
 #include "sandbox/sandbox.h"
 
@@ -21,14 +22,16 @@ typedef struct ContainerSpec {
     bool logged; /* stdout and stderr were not given: they go to the log. With a terminal: what is read after Detach */
     char *seccomp_profile; /* text; NULL: the default profile */
     bool seccomp_unconfined;
-    char *apparmor_profile;   /* asked for by name; NULL: Kennel's own */
-    bool apparmor_unconfined; /* root asked for none */
-    char *label_type;         /* of SELinux, asked for; NULL: Kennel's own */
-    char *label_level;        /* "s0:c1,c2"; NULL: a pair that no other container has */
-    bool label_disabled;      /* root asked for none */
-    uint32_t categories;      /* the pair's number, taken from the pool by container; CATEGORIES_NONE */
-    ContainerLimits limits;   /* what is in force, once it runs */
-    NetworkPort *ports;       /* with SANDBOX_NETWORK_BRIDGE; owned */
+    char *apparmor_profile;                  /* asked for by name; NULL: Kennel's own */
+    bool apparmor_unconfined;                /* root asked for none */
+    char *label_type;                        /* of SELinux, asked for; NULL: Kennel's own */
+    char *label_level;                       /* "s0:c1,c2"; NULL: a pair that no other container has */
+    bool label_disabled;                     /* root asked for none */
+    uint32_t categories;                     /* the pair's number, taken from the pool by container; CATEGORIES_NONE */
+    ContainerControl controls[_CONTROL_MAX]; /* modes that were asked for; then what they come to: controls.h */
+    size_t n_controls;                       /* always all of them */
+    ContainerLimits limits;                  /* what is in force, once it runs */
+    NetworkPort *ports;                      /* with SANDBOX_NETWORK_BRIDGE; owned */
     size_t n_ports;
     uint32_t address;    /* with SANDBOX_NETWORK_BRIDGE, filled in by container; 0: none */
     StorageKind storage; /* filled in by container */
@@ -37,6 +40,7 @@ typedef struct ContainerSpec {
 
 #define CONTAINER_SPEC_INIT                                                                                            \
     ((ContainerSpec){                                                                                                  \
+        .n_controls = _CONTROL_MAX,                                                                                    \
         .categories = CATEGORIES_NONE,                                                                                 \
         .limits = CONTAINER_LIMITS_NONE,                                                                               \
         .sandbox = SANDBOX_SPEC_INIT,                                                                                  \

@@ -324,6 +324,13 @@ static void adopt_results(Container *c, StartJob *s) {
     c->dirty = true;
 }
 
+static void tell_absent_controls(Container *c) {
+    char text[CONTROL_MESSAGE_MAX];
+    container_controls_describe(c->spec, text);
+    if (text[0])
+        container_add_event(c, CONTAINER_EVENT_CONTROL_ABSENT, text);
+}
+
 static void start_succeeded(Container *c, StartJob *s) {
     adopt_results(c, s);
     int r = container_watch_process(c);
@@ -338,6 +345,7 @@ static void start_succeeded(Container *c, StartJob *s) {
     log_event(LOG_INFO, LOG_ID_STARTED, c->id, c->spec->owner, "Container %s (%s) has been started as process %d",
               c->id, container_name(c), (int) c->pid);
     container_add_event(c, CONTAINER_EVENT_STARTED, NULL);
+    tell_absent_controls(c);
     container_begin_accounting(c);
     container_tell(c, CONTAINER_NOTICE_STARTED, NULL);
     container_apply_pending(c);
@@ -463,6 +471,9 @@ static int container_register(ContainerRegistry *r, ContainerSpec *consume_spec,
     if (cgroup_hierarchies_version(r->environment.hierarchies, CGROUP_PIDS) == CGROUP_MISSING &&
         spec->limits.cgroup.pids == CGROUP_PIDS_DEFAULT)
         spec->limits.cgroup.pids = CGROUP_LIMIT_NONE;
+    k = container_controls_decide(&r->environment, spec, reterr);
+    if (k < 0)
+        return k;
     _cleanup_(container_unrefp) Container *c = NULL;
     k = container_new(r, id, TAKE_PTR(spec), &c);
     if (k < 0)

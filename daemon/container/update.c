@@ -140,6 +140,9 @@ int container_update(Container *c, const ContainerLimits *limits, ContainerDone 
     if (c->updating)
         return error_set(reterr, ERROR_QUOTA_EXCEEDED, EBUSY, "updates",
                          "another change of this container's limits is under way; try again");
+    r = container_controls_check_limits(c->spec, limits, reterr);
+    if (r < 0)
+        return r;
     UpdateJob *u = malloc(sizeof(UpdateJob));
     if (!u)
         return error_failed(reterr, ENOMEM, "update", "out of memory");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * See controls.h. Asks the kernel each time: a control may have been taken away since the daemon started.
+ * See controls.h. Of a container that runs the kernel is asked each time: a control may have been taken away since it
+ * started.
  */
 
 #include "rpc/controls.h"
@@ -18,112 +19,156 @@
 
 #define LABEL_MAX 512U
 
-static int add(json_object *list, const char *name, bool in_force, const char *reason) {
-    return render_append(list, render_control(name, in_force, reason));
+/* What is told of one control; REASON is not looked at where it is in force. */
+typedef struct Told {
+    bool in_force;
+    const char *reason;
+} Told;
+
+static int add(json_object *list, const char *name, Told told, ControlMode mode) {
+    return render_append(list, render_control(name, told.in_force, told.reason, mode));
 }
 
-static int add_devices(json_object *list, int cgroup_fd) {
-    int r = cgroup_fd < 0 ? -ESRCH : devices_in_force(cgroup_fd);
-    return add(list, "devices", r > 0,
-               r == 0        ? "no device program is attached to the cgroup"
-               : r == -ESRCH ? "it does not run"
-                             : strerror(-r));
+/* What is used if a limit asks for it. pids is not among these: it has a mode, and a limit by default. */
+static int add_controller(json_object *list, const CgroupHierarchies *h, CgroupController i) {
+    const char *missing = cgroup_hierarchies_missing(h, i);
+    return add(list, cgroup_controller_name(i), (Told){ !missing, missing }, CONTROL_MODE_UNSET);
 }
 
-/* This version sets no labels; what the host could do is told apart from what it cannot. */
-static int add_labels(json_object *list) {
-    const struct {
-        const char *name;
-        bool (*is_available)(const char **ret_reason);
-    } labels[] = { { "apparmor", apparmor_is_available }, { "selinux", selinux_is_available } };
-    for (size_t i = 0; i < ELEMENTSOF(labels); i++) {
-        const char *reason = NULL;
-        if (labels[i].is_available(&reason))
-            reason = "the host has it, and this version sets no labels";
-        if (add(list, labels[i].name, false, reason) < 0)
-            return -ENOMEM;
-    }
-    return 0;
-}
-
-static int add_controllers(json_object *list, const CgroupHierarchies *h) {
-    for (CgroupController i = 0; i < _CGROUP_CONTROLLER_MAX; i++) {
-        const char *missing = cgroup_hierarchies_missing(h, i);
-        if (add(list, cgroup_controller_name(i), !missing, missing) < 0)
-            return -ENOMEM;
-    }
-    return 0;
-}
-
-static int add_host_parts(json_object *list, const ContainerEnvironment *e) {
-    const char *network = network_host_missing(e->network);
-    bool holds = storage_host_kind(e->storage) != STORAGE_DIRECTORY;
-    if (add(list, "storage", holds, storage_host_missing(e->storage)) < 0)
-        return -ENOMEM;
-    return add(list, "network", !network, network);
+static int add_to_host(json_object *list, const ContainerEnvironment *e, ControlKind k) {
+    char reason[CONTROL_REASON_MAX];
+    const char *missing = container_controls_missing(e, k, reason);
+    return add(list, control_name(k), (Told){ !missing, missing }, container_controls_mode(e, k));
 }
 
 json_object *controls_of_host(const ContainerEnvironment *e) {
     _cleanup_json_ json_object *list = json_object_new_array();
-    /* the daemon has compiled and loaded both before it took its first call */
-    if (!list || add(list, "seccomp", true, NULL) < 0 ||
-        add_devices(list, cgroup_hierarchies_root_fd(e->hierarchies)) < 0 || add_labels(list) < 0 ||
-        add_controllers(list, e->hierarchies) < 0 || add_host_parts(list, e) < 0)
+    const char *network = network_host_missing(e->network);
+    for (ControlKind k = 0; list && k < _CONTROL_MAX; k++)
+        if (add_to_host(list, e, k) < 0)
+            return NULL;
+    for (CgroupController i = 0; list && i < _CGROUP_CONTROLLER_MAX; i++)
+        if (i != CGROUP_PIDS && add_controller(list, e->hierarchies, i) < 0)
+            return NULL;
+    if (!list || add(list, "network", (Told){ !network, network }, CONTROL_MODE_UNSET) < 0)
         return NULL;
     return TAKE_PTR(list);
 }
 
-/* Asked of the kernel, not of what was asked for: the mode of the first process, which every other one inherits. */
-static int add_seccomp(json_object *list, const Container *c) {
-    char path[32];
-    _cleanup_free_ char *text = NULL;
-    if (container_spec(c)->seccomp_unconfined)
-        return add(list, "seccomp", false, "root asked for none");
-    if (container_pid(c) <= 0)
-        return add(list, "seccomp", false, "it does not run");
-    (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) container_pid(c));
-    int r = path_read_file_at(AT_FDCWD, path, 0, 65536, &text, NULL);
-    return add(list, "seccomp", r >= 0 && strstr(text, "\nSeccomp:\t2\n"), "the kernel does not show a filter");
+/* ---- of a container ---- */
+
+/* What the kernel says of it; its pid is its own until the loop, which this is, has reaped it. */
+typedef struct Found {
+    bool runs, has_apparmor, has_selinux;
+    char apparmor[LABEL_MAX], selinux[LABEL_MAX]; /* empty: none */
+    char reason[LABEL_MAX];                       /* room for one that has to be put together */
+} Found;
+
+static bool read_label(int fd, int (*read)(int pid_dir_fd, char *ret, size_t size), char ret[LABEL_MAX]) {
+    if (fd < 0 || read(fd, ret, LABEL_MAX) < 0)
+        ret[0] = 0;
+    return ret[0] != 0;
 }
 
-/* Its pid is its own until the loop, which this is, has reaped it. */
-static int read_label(const Container *c, int (*read)(int pid_dir_fd, char *ret, size_t size), char *ret, size_t size) {
+static void find(const Container *c, Found *f) {
+    const SandboxProgram *p = &container_spec(c)->sandbox.program;
     char path[32];
-    if (container_pid(c) <= 0)
-        return -ESRCH;
+    size_t size = p->apparmor_profile ? strlen(p->apparmor_profile) : 0;
+    *f = (Found){ .runs = container_pid(c) > 0 };
+    if (!f->runs)
+        return;
     (void) snprintf(path, sizeof(path), "/proc/%d", (int) container_pid(c));
     _cleanup_fd_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 ? -errno : read(fd, ret, size);
+    f->has_apparmor = read_label(fd, apparmor_read, f->apparmor) && size > 0 &&
+                      strncmp(f->apparmor, p->apparmor_profile, size) == 0 &&
+                      strcmp(f->apparmor + size, " (enforce)") == 0;
+    f->has_selinux =
+        read_label(fd, selinux_read, f->selinux) && p->selinux_context && strcmp(f->selinux, p->selinux_context) == 0;
+    if (strcmp(f->apparmor, "unconfined") == 0)
+        f->apparmor[0] = 0;
 }
 
-int controls_add_labels(json_object *o, const Container *c) {
-    char apparmor[LABEL_MAX], selinux[LABEL_MAX];
-    const char *file_context = container_spec(c)->sandbox.file_context;
-    bool has_apparmor = read_label(c, apparmor_read, apparmor, sizeof(apparmor)) >= 0;
-    bool has_selinux = read_label(c, selinux_read, selinux, sizeof(selinux)) >= 0;
-    if (has_apparmor && strcmp(apparmor, "unconfined") == 0)
-        has_apparmor = false;
-    if (render_add_string(o, "apparmorProfile", has_apparmor ? apparmor : NULL) < 0 ||
-        render_add_string(o, "selinuxLabel", has_selinux ? selinux : NULL) < 0)
-        return -ENOMEM;
-    return render_add_string(o, "mountLabel", container_pid(c) > 0 ? file_context : NULL);
+static Told told_label(Found *f, bool has, const char *label) {
+    (void) snprintf(f->reason, sizeof(f->reason), "the kernel says \"%.400s\"", label);
+    return (Told){ has, label[0] ? f->reason : "the kernel shows no label" };
 }
 
-/* What holds the writable layer to a size, and what keeps the container from others' networks. */
-static int add_container_parts(json_object *list, const Container *c) {
+/* The mode of the first process, which every other one inherits. */
+static Told told_seccomp(const Container *c) {
+    char path[32];
+    _cleanup_free_ char *text = NULL;
+    (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) container_pid(c));
+    int r = path_read_file_at(AT_FDCWD, path, 0, 65536, &text, NULL);
+    return (Told){ r >= 0 && strstr(text, "\nSeccomp:\t2\n"), "the kernel does not show a filter" };
+}
+
+static Told told_devices(Container *c) {
+    CgroupGroup *g = container_group(c);
+    int r = g ? devices_in_force(cgroup_group_fd(g)) : -ESRCH;
+    return (Told){ r > 0, r == 0 ? "no device program is attached to the cgroup" : strerror(-r) };
+}
+
+static Told told_storage(const ContainerSpec *s) {
+    bool directory = s->storage == STORAGE_DIRECTORY;
+    const char *why = s->sandbox.read_only ? "it has no writable layer"
+                      : directory          ? "its writable layer is a plain directory"
+                                           : "its writable layer has no limit";
+    return (Told){ !s->sandbox.read_only && !directory && s->limits.storage.bytes != STORAGE_LIMIT_NONE, why };
+}
+
+static Told told_one(Container *c, ControlKind k, Found *f) {
     const ContainerSpec *s = container_spec(c);
-    bool directory = s->storage == STORAGE_DIRECTORY, host = s->sandbox.network == SANDBOX_NETWORK_HOST;
-    const char *why = s->sandbox.read_only ? "it has no writable layer" : "its writable layer is a plain directory";
-    if (add(list, "storage", !s->sandbox.read_only && !directory, why) < 0)
-        return -ENOMEM;
-    return add(list, "network", !host, "root asked for the host's network");
+    switch (k) {
+    case CONTROL_APPARMOR:
+        return told_label(f, f->has_apparmor, f->apparmor);
+    case CONTROL_SELINUX:
+        return told_label(f, f->has_selinux, f->selinux);
+    case CONTROL_LABEL:
+        return (Told){ f->has_apparmor || f->has_selinux, "the kernel shows neither label" };
+    case CONTROL_SECCOMP:
+        return told_seccomp(c);
+    case CONTROL_DEVICES:
+        return told_devices(c);
+    case CONTROL_STORAGE:
+        return told_storage(s);
+    case CONTROL_PIDS:
+        return (Told){ s->limits.cgroup.pids != CGROUP_LIMIT_NONE, "it has no limit" };
+    default:
+        return (Told){ false, "unknown" };
+    }
+}
+
+/* The reason that was noted when it started is a better one than what is found now. */
+static int add_to_container(json_object *list, Container *c, ControlKind k, Found *f) {
+    const ContainerControl *control = &container_spec(c)->controls[k];
+    Told told = f->runs ? told_one(c, k, f) : (Told){ false, "it does not run" };
+    if (control->absent[0])
+        told.reason = control->absent;
+    return add(list, control_name(k), told, control->mode);
 }
 
 json_object *controls_of_container(Container *c, const ContainerEnvironment *e) {
-    CgroupGroup *g = container_group(c);
     _cleanup_json_ json_object *list = json_object_new_array();
-    if (!list || add_seccomp(list, c) < 0 || add_devices(list, g ? cgroup_group_fd(g) : -EBADF) < 0 ||
-        add_labels(list) < 0 || add_controllers(list, e->hierarchies) < 0 || add_container_parts(list, c) < 0)
+    bool host = container_spec(c)->sandbox.network == SANDBOX_NETWORK_HOST;
+    Found f;
+    find(c, &f);
+    for (ControlKind k = 0; list && k < _CONTROL_MAX; k++)
+        if (add_to_container(list, c, k, &f) < 0)
+            return NULL;
+    for (CgroupController i = 0; list && i < _CGROUP_CONTROLLER_MAX; i++)
+        if (i != CGROUP_PIDS && add_controller(list, e->hierarchies, i) < 0)
+            return NULL;
+    if (!list || add(list, "network", (Told){ !host, "root asked for the host's network" }, CONTROL_MODE_UNSET) < 0)
         return NULL;
     return TAKE_PTR(list);
+}
+
+int controls_add_labels(json_object *o, const Container *c) {
+    const char *file_context = container_spec(c)->sandbox.file_context;
+    Found f;
+    find(c, &f);
+    if (render_add_string(o, "apparmorProfile", f.apparmor[0] ? f.apparmor : NULL) < 0 ||
+        render_add_string(o, "selinuxLabel", f.selinux[0] ? f.selinux : NULL) < 0)
+        return -ENOMEM;
+    return render_add_string(o, "mountLabel", f.runs ? file_context : NULL);
 }

@@ -180,11 +180,12 @@ json_object *render_check(const Check *c) {
     return TAKE_PTR(o);
 }
 
-json_object *render_control(const char *name, bool in_force, const char *reason) {
+json_object *render_control(const char *name, bool in_force, const char *reason, ControlMode mode) {
     _cleanup_json_ json_object *o = json_object_new_object();
     if (!o || render_add_string(o, "name", name) < 0 ||
         render_add_string(o, "state", in_force ? "inForce" : "absent") < 0 ||
-        render_add_string(o, "reason", in_force ? NULL : reason) < 0)
+        render_add_string(o, "reason", in_force ? NULL : reason) < 0 ||
+        render_add_string(o, "mode", control_mode_to_string(mode)) < 0)
         return NULL;
     return TAKE_PTR(o);
 }

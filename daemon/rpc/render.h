@@ -29,7 +29,8 @@ json_object *render_event(const ContainerEvent *e);
 json_object *render_process(const ProcessInfo *p, uint32_t id_base, size_t command_budget);
 json_object *render_log_entry(const ContainerLogEntry *e);
 json_object *render_check(const Check *c);
-json_object *render_control(const char *name, bool in_force, const char *reason);
+/* MODE UNSET: there is none to be chosen. */
+json_object *render_control(const char *name, bool in_force, const char *reason, ControlMode mode);
 /* Limits as they are in force: what has none is null. */
 json_object *render_limits(const ContainerLimits *l);
 /* The reply of Inspect, but for `controls`, the labels and `sample`. GATEWAY: of the network "bridge". */

@@ -440,6 +440,37 @@ static int read_label(RunSpec *s, Error *reterr) {
     return label_spec_label(s->parameters, s->peer, s->spec, reterr);
 }
 
+static int read_control(RunSpec *s, json_object *o, size_t i, Error *reterr) {
+    char name_field[ERROR_SUBJECT_MAX], mode_field[ERROR_SUBJECT_MAX], expected[128];
+    (void) snprintf(name_field, sizeof(name_field), "controls[%zu].control", i);
+    (void) snprintf(mode_field, sizeof(mode_field), "controls[%zu].mode", i);
+    const char *name = fields_string(o, "control");
+    int k = control_from_name(name);
+    if (k < 0) {
+        size_t n = (size_t) snprintf(expected, sizeof(expected), "one is expected of ");
+        control_names(expected + n, sizeof(expected) - n);
+        return refuse_value(name, name_field, expected, reterr);
+    }
+    ContainerControl *c = &s->spec->controls[k];
+    if (c->mode != CONTROL_MODE_UNSET)
+        return refuse_value(name, name_field, "each control is expected once", reterr);
+    c->mode = control_mode_from_string(fields_string(o, "mode"));
+    if (c->mode == CONTROL_BEST_EFFORT && !peer_is_root(s->peer) &&
+        container_controls_mode(s->environment, (ControlKind) k) == CONTROL_REQUIRED)
+        return error_forbidden(reterr, mode_field, "is bestEffort; %s is required here, and root alone may loosen that",
+                               name);
+    return 0;
+}
+
+static int read_controls(RunSpec *s, Error *reterr) {
+    json_object *list;
+    size_t n;
+    int r = fields_list(s->parameters, "controls", _CONTROL_MAX, &list, &n, reterr);
+    for (size_t i = 0; r >= 0 && i < n; i++)
+        r = read_control(s, json_object_array_get_idx(list, i), i, reterr);
+    return r;
+}
+
 static int read_ulimits(RunSpec *s, Error *reterr) {
     SandboxProgram *p = &s->spec->sandbox.program;
     return ulimits_parse(s->parameters, &p->rlimits, &p->n_rlimits, reterr);
@@ -510,13 +541,35 @@ static int add_environment_defaults(RunSpec *s, Error *reterr) {
 
 /* In the order of the interface file. */
 static int (*const readers[])(RunSpec *s, Error *reterr) = {
-    read_command,     read_name,        read_image,        read_rootfs,
-    read_rootfs_path, read_read_only,   allocate_mounts,   read_volumes,
-    read_tmpfs,       read_environment, read_directory,    read_user,
-    read_hostname,    read_network,     read_ports,        read_cap_add,
-    read_cap_drop,    read_seccomp,     read_apparmor,     read_label,
-    read_ulimits,     read_limits,      read_init,         read_terminal,
-    read_stdio,       read_remove,      check_descriptors, add_environment_defaults,
+    read_command,
+    read_name,
+    read_image,
+    read_rootfs,
+    read_rootfs_path,
+    read_read_only,
+    allocate_mounts,
+    read_volumes,
+    read_tmpfs,
+    read_environment,
+    read_directory,
+    read_user,
+    read_hostname,
+    read_network,
+    read_ports,
+    read_cap_add,
+    read_cap_drop,
+    read_seccomp,
+    read_apparmor,
+    read_label,
+    read_controls,
+    read_ulimits,
+    read_limits,
+    read_init,
+    read_terminal,
+    read_stdio,
+    read_remove,
+    check_descriptors,
+    add_environment_defaults,
 };
 
 int run_spec_parse(json_object *parameters, const Peer *peer, bool attached, const ContainerEnvironment *environment,

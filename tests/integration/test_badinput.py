@@ -108,6 +108,21 @@ INVALID = {
     "label with a category above 1023": ({**OK, "label": {"level": "s0:c1,c1024"}}, "label.level"),
     "label with a type that is a context": ({**OK, "label": {"type": "u:r:t:s0"}}, "label.type"),
     "label disabled and given": ({**OK, "label": {"disable": True, "type": "a_t"}}, "label.disable"),
+    "control that does not exist": ({**OK, "controls": [{"control": "moon", "mode": "required"}]}, "controls[0].control"),
+    "control mode that does not exist": (
+        {**OK, "controls": [{"control": "seccomp", "mode": "best-effort"}]},
+        "controls[0].mode",
+    ),
+    "control without a mode": ({**OK, "controls": [{"control": "seccomp"}]}, "controls[0].mode"),
+    "control named twice": (
+        {**OK, "controls": [{"control": "seccomp", "mode": m} for m in ("required", "bestEffort")]},
+        "controls[1].control",
+    ),
+    "too many controls": ({**OK, "controls": [{"control": "seccomp", "mode": "required"}] * 8}, "controls"),
+    "control required and declined": (
+        {**OK, "seccompProfile": "unconfined", "controls": [{"control": "seccomp", "mode": "required"}]},
+        "seccompProfile",
+    ),
     "relabel that does not exist": (
         {**OK, "volumes": [{"sourcePath": "/tmp", "target": "/x", "relabel": "Z"}]},
         "volumes[0].relabel",

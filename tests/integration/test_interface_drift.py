@@ -162,6 +162,7 @@ def run_flags(scratch):
         ["--security-opt", "label=level:s0:c1,c2", "--security-opt", "label=type:a_t"],
         ["--security-opt", "label=disable"],
         ["-v", "/tmp:/b:ro,Z"],
+        ["--control", "apparmor=required", "--control", "label=best-effort"],
         ["--ulimit", "nofile=1:2"],
         ["--init"],
         ["--rm"],

@@ -60,6 +60,9 @@ int cgroup_hierarchies_shared_fd(const CgroupHierarchies *h) {
 CgroupVersion cgroup_hierarchies_version(const CgroupHierarchies *h, CgroupController c) {
     return CGROUP_V2;
 }
+const char *cgroup_hierarchies_missing(const CgroupHierarchies *h, CgroupController c) {
+    return fakes.pids_missing;
+}
 int cgroup_limits_apply(CgroupGroup *g, const CgroupLimits *former, const CgroupLimits *limits, Error *reterr) {
     if (limits->memory == 1)
         return error_set(reterr, ERROR_LIMIT_UNAVAILABLE, ENOTSUP, "memory", "there is none");
@@ -152,7 +155,10 @@ struct StorageLayer {
     int fd;
 };
 StorageKind storage_host_kind(const StorageHost *h) {
-    return STORAGE_FILE_SYSTEM;
+    return fakes.storage_missing ? STORAGE_DIRECTORY : STORAGE_FILE_SYSTEM;
+}
+const char *storage_host_missing(const StorageHost *h) {
+    return fakes.storage_missing;
 }
 int storage_layer_create(StorageHost *h, int dir_fd, uint32_t project, const StorageLimits *limits, StorageLayer **ret,
                          Error *reterr) {
@@ -496,6 +502,7 @@ int fixture_set_up(void **state) {
     fakes.n_hanging = 0;
     fakes.oom_kills = 0;
     fakes.storage = (StorageUsage){ 0, 0, STORAGE_LIMIT_NONE, STORAGE_LIMIT_NONE, NULL };
+    fakes.pids_missing = fakes.storage_missing = NULL;
     fakes.has_executed = 1;
     fakes.exec_seccomp = NULL;
     fixture_open(f);

@@ -58,9 +58,10 @@ struct Fakes {
     int event_fd;        /* the group's only source of notices; 0: none */
     unsigned n_layers;   /* storage layers that exist, and those that are open */
     atomic_int n_layers_open;
-    StorageUsage storage; /* what a layer says of itself */
-    bool storage_refuses; /* storage_layer_set_limits() fails */
-    unsigned n_endpoints; /* interfaces that exist, and those that are open */
+    StorageUsage storage;                       /* what a layer says of itself */
+    const char *pids_missing, *storage_missing; /* why the host has neither */
+    bool storage_refuses;                       /* storage_layer_set_limits() fails */
+    unsigned n_endpoints;                       /* interfaces that exist, and those that are open */
     atomic_int n_endpoints_open;
     NetworkRates rates;   /* what network_endpoint_set_rates() was last given */
     unsigned n_recovered; /* ids that network_host_recover() was given */

@@ -244,8 +244,9 @@ static void spec_refused(RunFlags flags, const char *subject, const char *messag
 static void test_security(void **state) {
     const char *command[] = { "true" }, *volumes[] = { "/etc:/a:ro,Z", "/etc:/b:z" };
     const char *security[] = { "apparmor=/usr/bin/x", "label=level:s0:c1,c2", "label=type:a_t" };
+    const char *controls[] = { "label=required", "seccomp=best-effort" };
     Strings words = { command, 1 };
-    RunFlags flags = { .volumes = { volumes, 2 }, .security = { security, 3 } };
+    RunFlags flags = { .volumes = { volumes, 2 }, .security = { security, 3 }, .controls = { controls, 2 } };
     _cleanup_(spec_done) Spec spec = { 0 };
     Error error = ERROR_INIT;
 
@@ -254,6 +255,8 @@ static void test_security(void **state) {
     assert_string_equal(json_object_to_json_string_ext(spec.parameters, JSON_C_TO_STRING_NOSLASHESCAPE),
                         "{\"command\":[\"true\"],\"apparmorProfile\":\"/usr/bin/x\","
                         "\"label\":{\"level\":\"s0:c1,c2\",\"type\":\"a_t\"},"
+                        "\"controls\":[{\"control\":\"label\",\"mode\":\"required\"},"
+                        "{\"control\":\"seccomp\",\"mode\":\"bestEffort\"}],"
                         "\"volumes\":[{\"source\":0,\"target\":\"/a\",\"readOnly\":true,\"relabel\":\"private\"},"
                         "{\"source\":1,\"target\":\"/b\",\"relabel\":\"shared\"}]}");
 
@@ -268,6 +271,7 @@ static void test_security(void **state) {
 static void test_spec_refused(void **state) {
     const char *missing[] = { "/nonexistent:/x" }, *device[] = { "/dev/null:/x" }, *label[] = { "label=x" };
     const char *user[] = { "label=user:system_u" }, *disabled[] = { "label=disabled" }, *empty[] = { "apparmor=" };
+    const char *const modes[] = { "", "label", "label=", "=required", "label=bestEffort", "label=required " };
     const char *twice[] = { "apparmor=a", "label=disable", "apparmor=b" };
     const char *profile[] = { "seccomp=/nonexistent" }, *zeros[] = { "seccomp=/dev/zero" }, *other[] = { "x=y" };
     const char *port[] = { "80" }, *tmpfs[] = { "/t:inodes=1" };
@@ -286,6 +290,10 @@ static void test_spec_refused(void **state) {
     spec_refused((RunFlags){ .security = { user, 1 } }, "--security-opt", "one user and one role");
     spec_refused((RunFlags){ .security = { empty, 1 } }, "--security-opt", "\"apparmor=\"");
     spec_refused((RunFlags){ .security = { twice, 3 } }, "--security-opt", "apparmor= is given a second time");
+    for (size_t i = 0; i < ELEMENTSOF(modes); i++) {
+        const char *one[] = { modes[i] };
+        spec_refused((RunFlags){ .controls = { one, 1 } }, "--control", "NAME=best-effort");
+    }
     spec_refused((RunFlags){ .security = { profile, 1 } }, "--security-opt", "/nonexistent");
     spec_refused((RunFlags){ .security = { zeros, 1 } }, "--security-opt", "more than");
     spec_refused((RunFlags){ .security = { other, 1 } }, "--security-opt", "seccomp=FILE");

@@ -60,6 +60,26 @@ static void test_defaults(void **state) {
     assert_int_equal(c.id_base + c.id_ranges * 65536U, 0x7FFE0000U);
 }
 
+static void test_controls(void **state) {
+    Config c = parse_ok("");
+    for (ControlKind k = 0; k < _CONTROL_MAX; k++)
+        assert_int_equal(c.control_modes[k], CONTROL_MODE_UNSET);
+    for (ControlKind k = 0; k < _CONTROL_MAX; k++) {
+        char text[128];
+        (void) snprintf(text, sizeof(text), "control-%s = required\n", control_name(k));
+        c = parse_ok(text);
+        for (ControlKind other = 0; other < _CONTROL_MAX; other++)
+            assert_int_equal(c.control_modes[other], other == k ? CONTROL_REQUIRED : CONTROL_MODE_UNSET);
+        (void) snprintf(text, sizeof(text), "control-%s=best-effort", control_name(k));
+        assert_int_equal(parse_ok(text).control_modes[k], CONTROL_BEST_EFFORT);
+    }
+    parse_fails("control-apparmor = yes\n", "\"yes\"", "required or best-effort");
+    parse_fails("control-apparmor = bestEffort\n", "\"bestEffort\"", "required or best-effort");
+    parse_fails("control-apparmor =\n", "control-apparmor", "required or best-effort");
+    parse_fails("control-memory = required\n", "control-memory", "no key");
+    parse_fails("control-label = required\ncontrol-label = required\n", "control-label", "second time");
+}
+
 static void test_values(void **state) {
     Config c = parse_ok("# a comment\n"
                         "id-base=262144\n"
@@ -319,7 +339,7 @@ static void test_load(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_controls),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_numbers),

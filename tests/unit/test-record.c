@@ -68,6 +68,11 @@ static ContainerRecord *record_new(void) {
     s->limits.cgroup.n_devices = 1;
     s->limits.storage.bytes = 50ULL << 20;
     s->limits.network.out = 1000000;
+    for (ControlKind k = 0; k < _CONTROL_MAX; k++)
+        s->controls[k].mode = CONTROL_BEST_EFFORT;
+    s->controls[CONTROL_SECCOMP].mode = CONTROL_REQUIRED;
+    s->controls[CONTROL_LABEL].declined = true;
+    (void) snprintf(s->controls[CONTROL_LABEL].absent, CONTROL_REASON_MAX, "there is \"none\"");
     s->storage = STORAGE_FILE_SYSTEM;
     s->address = 0x0AD50002;
     s->ports = calloc(1, sizeof(NetworkPort));
@@ -118,6 +123,11 @@ static void test_round_trip(void **state) {
     assert_int_equal(b->created_usec, a->created_usec);
     assert_int_equal(b->started_usec, a->started_usec);
     assert_false(b->exited);
+    for (ControlKind k = 0; k < _CONTROL_MAX; k++) {
+        assert_int_equal(b->spec->controls[k].mode, k == CONTROL_SECCOMP ? CONTROL_REQUIRED : CONTROL_BEST_EFFORT);
+        assert_int_equal(b->spec->controls[k].declined, k == CONTROL_LABEL);
+        assert_string_equal(b->spec->controls[k].absent, k == CONTROL_LABEL ? "there is \"none\"" : "");
+    }
     assert_int_equal(b->exit_code, -1);
     const ContainerSpec *s = b->spec;
     assert_string_equal(s->name, "web");
@@ -261,6 +271,11 @@ static void test_fields(void **state) {
         { true, "mounts", "[{\"kind\":2,\"target\":\"/\",\"readOnly\":true,\"size\":0,\"mode\":0}]", "kind" },
         { true, "rlimits", NULL, "rlimits" },
         { true, "rlimits", "[{\"resource\":7,\"soft\":1}]", "hard" },
+        { true, "controls", NULL, "controls" },
+        { true, "controls", "[]", "controls" },
+        { true, "controls", "[{\"mode\":1,\"declined\":false,\"absent\":\"\"}]", "controls" },
+        { true, "controls", "[{\"mode\":0,\"declined\":false,\"absent\":\"\"}]", "mode" },
+        { true, "controls", "[{\"mode\":1,\"declined\":false}]", "absent" },
     };
     Fixture *f = *state;
     for (unsigned i = 0; i < ELEMENTSOF(cases); i++) {

@@ -130,7 +130,7 @@ static void test_labels(void **state) {
     _cleanup_(container_spec_freep) ContainerSpec *t =
         parse_as(RUN(",\"apparmorProfile\":\"/usr/bin/x//y\",\"label\":{\"level\":\"s0:c0,c1023\",\"type\":\"a_t2\","
                      "\"disable\":false}"),
-                 &tenant);
+                 &root);
     assert_string_equal(t->apparmor_profile, "/usr/bin/x//y");
     assert_string_equal(t->label_level, "s0:c0,c1023");
     assert_string_equal(t->label_type, "a_t2");
@@ -142,8 +142,9 @@ static void test_labels(void **state) {
 }
 
 static void test_apparmor_refused(void **state) {
-    static const char *const wrong[] = { "",   " a",    "a b", "a\\n", "a\\tb",   ":ns:a",    ":ns://a",
-                                         "&a", "a//&b", "=a",  "a\\r", "\\u007f", "kennel-1", "kennel-1879048192" };
+    static const char *const wrong[] = { "",       " a",    "a b", "a\\n", "a\\tb",   ":ns:a",    ":ns://a",
+                                         "&a",     "a//&b", "=a",  "a\\r", "\\u007f", "kennel-1", "kennel-1879048192",
+                                         "kenneld" };
     char text[512];
     for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
         (void) snprintf(text, sizeof(text), RUN(",\"apparmorProfile\":\"%s\""), wrong[i]);
@@ -156,6 +157,7 @@ static void test_apparmor_refused(void **state) {
     _cleanup_(container_spec_freep) ContainerSpec *s = parse(text);
     assert_int_equal(strlen(s->apparmor_profile), 255);
     refused_to_tenant(RUN(",\"apparmorProfile\":\"unconfined\""), "apparmorProfile", "root alone");
+    refused_to_tenant(RUN(",\"apparmorProfile\":\"some-profile\""), "apparmorProfile", "root alone");
 }
 
 static void test_label_refused(void **state) {
@@ -193,6 +195,37 @@ static void test_label_refused(void **state) {
     refused(RUN(",\"label\":{\"disable\":true,\"level\":\"s0:c1,c2\"}"), "label.disable", "together");
     refused(RUN(",\"label\":{\"disable\":true,\"type\":\"a_t\"}"), "label.disable", "together");
     refused(RUN(",\"label\":{\"user\":\"x\"}"), "label.user", "");
+}
+
+#define CONTROL(name, mode) "{\"control\":\"" name "\",\"mode\":\"" mode "\"}"
+#define CONTROLS(list)      RUN(",\"controls\":[" list "]")
+
+static void test_controls(void **state) {
+    _cleanup_(container_spec_freep) ContainerSpec *s = parse_as(RUN(""), &tenant);
+    for (ControlKind k = 0; k < _CONTROL_MAX; k++)
+        assert_int_equal(s->controls[k].mode, CONTROL_MODE_UNSET);
+    _cleanup_(container_spec_freep) ContainerSpec *t =
+        parse_as(CONTROLS(CONTROL("label", "required") "," CONTROL("pids", "bestEffort")), &tenant);
+    assert_int_equal(t->controls[CONTROL_LABEL].mode, CONTROL_REQUIRED);
+    assert_int_equal(t->controls[CONTROL_PIDS].mode, CONTROL_BEST_EFFORT);
+    assert_int_equal(t->controls[CONTROL_SECCOMP].mode, CONTROL_MODE_UNSET);
+
+    refused(CONTROLS(CONTROL("moon", "required")), "controls[0].control", "apparmor, selinux, label");
+    refused(CONTROLS(CONTROL("", "required")), "controls[0].control", "pids");
+    refused(CONTROLS(CONTROL("pids", "required") "," CONTROL("pids", "required")), "controls[1].control", "once");
+    refused(CONTROLS(CONTROL("pids", "optional")), "controls[0].mode", "");
+    refused(CONTROLS("{\"control\":\"pids\"}"), "controls[0].mode", "");
+}
+
+/* Tighten may everybody; what the configuration or the default says is loosened by root alone. */
+static void test_controls_of_tenants(void **state) {
+    refused_to_tenant(CONTROLS(CONTROL("pids", "required") "," CONTROL("seccomp", "bestEffort")), "controls[1].mode",
+                      "root alone");
+    environment.control_modes[CONTROL_LABEL] = CONTROL_REQUIRED;
+    refused_to_tenant(CONTROLS(CONTROL("label", "bestEffort")), "controls[0].mode", "label is required here");
+    _cleanup_(container_spec_freep) ContainerSpec *s = parse(CONTROLS(CONTROL("label", "bestEffort")));
+    assert_int_equal(s->controls[CONTROL_LABEL].mode, CONTROL_BEST_EFFORT);
+    environment.control_modes[CONTROL_LABEL] = CONTROL_MODE_UNSET;
 }
 
 static void test_relabel(void **state) {
@@ -677,6 +710,8 @@ int main(void) {
         cmocka_unit_test(test_apparmor_refused),
         cmocka_unit_test(test_label_refused),
         cmocka_unit_test(test_relabel),
+        cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_controls_of_tenants),
         cmocka_unit_test(test_environment_defaults),
         cmocka_unit_test(test_environment),
         cmocka_unit_test(test_lists),
