@@ -15,13 +15,14 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <time.h>
 
 #define STACK_SIZE  (64U * 1024U)
 #define REOPEN_MSEC 100 /* how often to look whether the container has opened its terminal again */
+#define END_MSEC    10  /* how long the thread has to notice one signal */
 #define CHUNK       4096U
 #define PUMP_SIGNAL (SIGRTMIN + 5)
 
@@ -29,7 +30,7 @@ struct LogPump {
     pthread_t thread;
     int master_fd, pipe_fd;
     int finish_fd; /* an eventfd; written to once */
-    atomic_bool stop, ended;
+    atomic_bool stop;
 };
 
 /* 1: bytes are there; 0: none will come any more; -EAGAIN: look again. */
@@ -71,7 +72,6 @@ static void *pump_main(void *userdata) {
             break;
     }
     p->pipe_fd = fd_close(p->pipe_fd); /* tells the log thread that this was all */
-    atomic_store(&p->ended, true);
     return NULL;
 }
 
@@ -137,16 +137,24 @@ void log_pump_finish(LogPump *p) {
     (void) !eventfd_write(p->finish_fd, 1);
 }
 
+static bool ends_soon(LogPump *p) {
+    struct timespec until;
+    (void) clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += END_MSEC * 1000000L;
+    until.tv_sec += until.tv_nsec / 1000000000L;
+    until.tv_nsec %= 1000000000L;
+    return pthread_clockjoin_np(p->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+}
+
 LogPump *log_pump_free(LogPump *p) {
     if (!p)
         return NULL;
     log_pump_finish(p);
     atomic_store(&p->stop, true);
-    /* Again and again, as a signal that comes just before the call does not interrupt it. */
-    while (!atomic_load(&p->ended)) {
+    /* Again and again, as a signal that comes just before the call does not interrupt it; but with time to act upon it:
+     * as long as one is pending the thread runs nothing but its handler. */
+    do
         (void) pthread_kill(p->thread, PUMP_SIGNAL);
-        (void) sched_yield();
-    }
-    (void) pthread_join(p->thread, NULL);
+    while (!ends_soon(p));
     return close_and_free(p);
 }

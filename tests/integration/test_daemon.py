@@ -2,6 +2,7 @@
 """The daemon as a service: readiness, socket activation, its end and its successor, neighbours."""
 
 import ctypes
+import grp
 import json
 import os
 import pathlib
@@ -281,6 +282,46 @@ def test_the_catalog_has_the_message_ids():
     catalog = (REPOSITORY / "systemd" / "kennel.catalog").read_text()
     ids = [line.split('"')[1] for line in header.splitlines() if line.startswith("#define LOG_ID_")]
     assert ids and sorted(ids) == sorted(line[3:] for line in catalog.splitlines() if line.startswith("-- "))
+
+
+def as_user(daemon, uid, *arguments):
+    """The client as a member of the tenants' group."""
+    groups = [grp.getgrnam("users").gr_gid]
+    return subprocess.run(
+        daemon.client_command(*arguments),
+        user=uid,
+        group=uid,
+        extra_groups=groups,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+
+
+def test_refusals_are_logged_and_one_user_hides_none_of_anothers(make_daemon):
+    daemon = make_daemon(config="tenant-group = users\n")
+
+    def refusals(uid, what="uid {} may not call io.kennel.Run"):
+        return [line for line in daemon.log().splitlines() if what.format(uid) in line and line.startswith("notice: ")]
+
+    for flags in (("--network", "host"), ("--security-opt", "seccomp=unconfined"), ("--cap-add", "SYS_BOOT"), ("-p", "80:80", "--network", "bridge")):
+        before = len(refusals(65531))
+        assert as_user(daemon, 65531, "run", *flags, "--", "true").returncode == 125
+        assert len(refusals(65531)) == before + 1, (flags, daemon.log()[-2000:])
+    # what is merely wrong is no refusal
+    assert as_user(daemon, 65531, "run", "--cap-add", "FLY", "--", "true").returncode == 125
+    assert len(refusals(65531)) == 4
+    for _ in range(10):
+        as_user(daemon, 65531, "run", "--network", "host", "--", "true")
+    assert len(refusals(65531)) == 10
+    as_user(daemon, 65532, "run", "--network", "host", "--", "true")
+    assert len(refusals(65532)) == 1
+    # who may not even connect
+    daemon.socket.chmod(0o666)
+    subprocess.run(daemon.client_command("ps"), user=65530, group=65530, extra_groups=[], capture_output=True, check=False, cwd="/")
+    assert len(refusals(65530, "A connection was refused: uid {} is neither root")) == 1
 
 
 INHERITED = ("NoNewPrivileges=", "SystemCall", "Restrict", "Lock", "MemoryDeny", "Protect", "Private", "IPAddress", "RuntimeDir")
