@@ -10,6 +10,7 @@
 
 #include "container/internal.h"
 #include "sandbox/devices.h"
+#include "util/log.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -82,6 +83,14 @@ static bool is_settled(const VerifyJob *v) {
     return !v->unsettled && !c->updating && memcmp(&c->spec->limits, &v->proof.limits, sizeof(v->proof.limits)) == 0;
 }
 
+static void log_difference(const Container *c, const CheckList *checks) {
+    const Check *bad = check_list_difference(checks);
+    if (bad)
+        log_event_stage(LOG_WARNING, LOG_ID_DIFFERS, c->id, c->spec->owner, "attestation",
+                        "Container %s (%s) is not what it should be: %s was to be \"%s\", and the kernel says \"%s\"",
+                        c->id, container_name(c), bad->control, bad->expected, bad->found);
+}
+
 static void verify_done(ContainerJob *j) {
     VerifyJob *v = (VerifyJob *) j;
     Container *c = j->container;
@@ -94,6 +103,8 @@ static void verify_done(ContainerJob *j) {
     else if (v->result < 0)
         (void) error_failed(&error, -v->result, "verify", "the container cannot be verified: %s", strerror(-v->result));
     bool ok = error.kind == ERROR_NONE;
+    if (ok && !c->ended)
+        log_difference(c, &v->checks);
     v->done(v->userdata, &v->checks, ok ? NULL : &error);
 }
 

@@ -166,6 +166,10 @@ static void exec_done(ContainerJob *j) {
     else if (e->error.kind == ERROR_NONE)
         (void) error_failed(&e->error, -e->result, "exec", "the program could not be started: %s",
                             strerror(-e->result));
+    if (container_differed(&e->error))
+        log_event_stage(LOG_WARNING, LOG_ID_DIFFERS, j->container->id, j->container->spec->owner, e->error.subject,
+                        "A program of Exec in container %s (%s) could not be started: %s", j->container->id,
+                        container_name(j->container), e->error.message);
     exec_failed(x, &e->error);
 }
 

@@ -18,6 +18,7 @@
 #include "util/exits.h"
 
 #include <stdatomic.h>
+#include <string.h>
 #include <time.h>
 
 #define CONTAINER_CLEANUP_USEC (10ULL * 1000000ULL) /* how long a group may take to die, one attempt */
@@ -285,6 +286,9 @@ typedef struct ContainerProof {
 /* attest.c */
 int container_attest(const Container *c, const ContainerProof *p, CheckList *checks);
 /* At the exec stop: ERROR_HARDENING_FAILED "attestation" names the first control that differs. */
+static inline bool container_differed(const Error *e) {
+    return e->kind == ERROR_HARDENING_FAILED && strcmp(e->subject, "attestation") == 0;
+}
 int container_attest_start(const Container *c, const ContainerProof *p, Error *reterr);
 /* attest-limits.c */
 int container_attest_limits(const Container *c, const ContainerProof *p, CheckList *checks);

@@ -335,7 +335,7 @@ void container_fail(Container *c, const Error *error, CgroupGroup *consume_group
     c->dirty = dirty;
     c->log = container_log_free(c->log);
     const char *stage = error->kind == ERROR_HARDENING_FAILED ? error->subject : NULL;
-    bool differs = stage && strcmp(stage, "attestation") == 0;
+    bool differs = container_differed(error);
     log_event_stage(differs ? LOG_WARNING : LOG_NOTICE, differs ? LOG_ID_DIFFERS : LOG_ID_FAILED, c->id, c->spec->owner,
                     stage, "Container %s (%s) could not be started: %s", c->id, container_name(c), error->message);
     if (c->group || c->dirty)

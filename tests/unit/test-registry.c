@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 
 /* But for those of controls, which test-controls.c is about: the fixture's host has hardly any. */
@@ -105,7 +106,16 @@ static void test_failed_attestation(void **state) {
     (void) snprintf(path, sizeof(path), "%s/canary", f->directory);
     (void) snprintf(script, sizeof(script), "touch %s", path);
     fakes.attest_differs = true;
+    /* whoever reads the journal is told louder than of what merely failed */
+    int said = memfd_create("stderr", MFD_CLOEXEC), kept = dup(STDERR_FILENO);
+    assert_int_equal(dup2(said, STDERR_FILENO), STDERR_FILENO);
     expect_failed_start(f, fixture_spec(1000, "x", script), ERROR_HARDENING_FAILED, "attestation");
+    char text[1024] = "";
+    assert_true(pread(said, text, sizeof(text) - 1, 0) > 0);
+    assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+    (void) close(kept);
+    (void) close(said);
+    assert_non_null(strstr(text, "warning: Container "));
     assert_non_null(strstr(f->error.message, "noNewPrivs was to be \"1\", and the kernel says \"0\""));
     EXPECT_EVENTS(f, CONTAINER_EVENT_CREATED, CONTAINER_EVENT_FAILED);
     fakes.attest_differs = false;
