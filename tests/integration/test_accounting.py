@@ -9,7 +9,7 @@ import signal
 import time
 
 import pytest
-from kenneld import PATIENCE, SANITIZED, Kenneld, cgroup_directories, controllers, wait_for
+from kenneld import PATIENCE, SANITIZED, SLOWNESS, Kenneld, cgroup_directories, controllers, wait_for
 from measure import (
     LOAD,
     MIB,
@@ -370,10 +370,11 @@ def ticks(subscription, container):
 
 def test_intervals_are_kept(kennel):
     container = kennel.start_container()
-    with Subscription(kennel, interval=100000) as fast, Subscription(kennel, interval=300000) as slow:
+    short = int(100000 * SLOWNESS)
+    with Subscription(kennel, interval=short) as fast, Subscription(kennel, interval=3 * short) as slow:
         fast.wait_samples(container, 21)
         slow.wait_samples(container, 6)
-        for subscription, interval in ((fast, 100000), (slow, 300000)):
+        for subscription, interval in ((fast, short), (slow, 3 * short)):
             at = ticks(subscription, container)[1:]
             steps = [b - a for a, b in zip(at, at[1:])]
             spread = interval * (0.5 if SANITIZED else 0.25)
@@ -389,7 +390,7 @@ def test_no_daemon_work_without_subscribers(kennel):
     before = pathlib.Path(f"/proc/{kennel.process.pid}/schedstat").read_text().split()
     time.sleep(1)  # the window that is measured
     after = pathlib.Path(f"/proc/{kennel.process.pid}/schedstat").read_text().split()
-    assert int(after[0]) - int(before[0]) < 20_000_000, "ns of CPU time in a second in which nobody asked for anything"
+    assert int(after[0]) - int(before[0]) < 20_000_000 * SLOWNESS, "ns of CPU time in a second in which nobody asked for anything"
 
 
 def test_containers_join_and_leave(kennel):
@@ -401,7 +402,7 @@ def test_containers_join_and_leave(kennel):
         two = kennel.start_container("--name", "two")
         begin = time.monotonic()
         everything.wait_samples(two, 1)
-        assert time.monotonic() - begin < (2 if SANITIZED else 0.5)
+        assert time.monotonic() - begin < (2 if SANITIZED else 0.5) * SLOWNESS
         with Subscription(kennel, ["one"]) as named:
             named.wait_samples(one, 2)
             kennel.kennel("rm", "-f", "two").ok()
