@@ -200,7 +200,7 @@ static int compile_in(const AppArmorCompiler *c, int work_fd, uint32_t first, Er
         "--quiet",
         "-Q",
         "-W",
-        "-K",
+        "-T",
         "-L",
         OUT,
     };

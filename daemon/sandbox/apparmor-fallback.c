@@ -19,6 +19,10 @@ AppArmorHost *apparmor_host_free(AppArmorHost *h) {
     return NULL;
 }
 
+const char *apparmor_start_profile(int proc_fd) {
+    return NULL;
+}
+
 bool apparmor_host_is_confined(const AppArmorHost *h) {
     return false;
 }

@@ -297,3 +297,11 @@ int apparmor_read(int pid_dir_fd, char *ret, size_t size) {
     ret[n] = 0;
     return 0;
 }
+
+const char *apparmor_start_profile(int proc_fd) {
+    char label[APPARMOR_PROFILE_MAX + APPARMOR_MODE_SIZE];
+    _cleanup_fd_ int fd = openat(proc_fd, "self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || apparmor_read(fd, label, sizeof(label)) < 0)
+        return NULL;
+    return strncmp(label, "kenneld (", strlen("kenneld (")) == 0 ? "kenneld//start" : NULL;
+}

@@ -34,6 +34,13 @@ int apparmor_host_new(int data_fd, AppArmorHost **ret, Error *reterr);
 AppArmorHost *apparmor_host_free(AppArmorHost *h);
 DEFINE_CLEANUP(AppArmorHost, apparmor_host_free)
 
+/*
+ * The profile that a child takes first of all where the daemon has its own, "kenneld" (systemd/apparmor); else NULL. It may
+ * do in the container's namespaces what the daemon may not do in the host's: paths are the same in both. PROC_FD: the
+ * host's /proc.
+ */
+const char *apparmor_start_profile(int proc_fd);
+
 /* Is the daemon itself under a profile? Then what it starts is too, until it changes to another one. */
 bool apparmor_host_is_confined(const AppArmorHost *h);
 #define APPARMOR_UNCONFINED "unconfined"

@@ -262,6 +262,8 @@ _Noreturn void child_run(const ChildPlan *p) {
     (void) prctl(PR_SET_NAME, CHILD_NAME, 0, 0, 0);
     reset_signals();
     close_inherited(p);
+    if (p->start_profile)
+        check_errno(p, STAGE_APPARMOR, apparmor_enter(p->proc_fd, p->start_profile));
     (void) umask(022);
 
     if (p->spec)

@@ -4,6 +4,7 @@
  * What is prepared once, so that no start has to do it.
  */
 
+#include "sandbox/apparmor.h"
 #include "sandbox/capabilities.h"
 #include "sandbox/internal.h"
 #include "util/fds.h"
@@ -99,6 +100,7 @@ int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr) {
     r = attest_prepare(h, reterr);
     if (r < 0)
         return r;
+    h->start_profile = apparmor_start_profile(h->proc_fd);
     r = open_directory(AT_FDCWD, "/usr", &h->usr_fd, reterr);
     if (r < 0)
         return r;

@@ -18,6 +18,7 @@ struct SandboxHost {
     int image_fd;          /* the made-up root of the image `host` */
     int empty_fd;          /* an empty directory, second lower layer where there is but one */
     int init_fd;           /* the reaper of --init, in a sealed memfd */
+    const char *start_profile; /* AppArmor; see apparmor_start_profile() */
     bool layers_must_hang; /* see layers.c */
     /* attest.c: the daemon's own, which a container's are told from */
     uint64_t namespaces[SANDBOX_NAMESPACES]; /* inodes */
@@ -167,6 +168,7 @@ typedef struct ChildPlan {
     size_t n_fds;   /* mounts that come over the socket */
     int socket;
     int proc_fd; /* >= 0: the host's /proc, where there is a label to take */
+    const char *start_profile; /* NULL: none */
 } ChildPlan;
 
 _Noreturn void child_run(const ChildPlan *plan);

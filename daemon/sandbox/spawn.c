@@ -317,7 +317,7 @@ static int prepare_plan(ChildPlan *plan, const SandboxProgram *program, bool ini
 }
 
 static int label_proc(const SandboxHost *h, const SandboxProgram *p) {
-    return p->apparmor_profile || p->selinux_context ? h->proc_fd : -EBADF;
+    return h->start_profile || p->apparmor_profile || p->selinux_context ? h->proc_fd : -EBADF;
 }
 
 static int make_sockets(int *ret_parent, int *ret_child, Error *reterr) {
@@ -355,6 +355,7 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
         .n_fds = count_mounts(spec),
         .socket = child_socket,
         .proc_fd = label_proc(h, &spec->program),
+        .start_profile = h->start_profile,
     };
     r = prepare_plan(&plan, &spec->program, spec->init, &candidates, &arguments, reterr);
     if (r < 0)
@@ -434,6 +435,7 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
         .join_pidfd = init_pidfd,
         .socket = child_socket,
         .proc_fd = label_proc(h, program),
+        .start_profile = h->start_profile,
     };
     r = prepare_plan(&plan, program, false, &candidates, &arguments, reterr);
     if (r < 0)
