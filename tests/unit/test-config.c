@@ -339,7 +339,8 @@ static void test_load(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),       cmocka_unit_test(test_controls),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_controls),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_numbers),
