@@ -221,7 +221,8 @@ static void check_labels(Attest *a) {
     const SandboxProgram *p = a->x->program;
     char expected[288];
     if (p->apparmor_profile) {
-        (void) snprintf(expected, sizeof(expected), "%s (enforce)", p->apparmor_profile);
+        bool none = strcmp(p->apparmor_profile, APPARMOR_UNCONFINED) == 0; /* which has no mode */
+        (void) snprintf(expected, sizeof(expected), "%s%s", p->apparmor_profile, none ? "" : " (enforce)");
         check_label(a, "apparmorLabel", expected, apparmor_read);
     } else if (a->host->apparmor_label[0])
         check_label(a, "apparmorLabel", a->host->apparmor_label, apparmor_read);
