@@ -36,7 +36,8 @@ void container_store_output(const Container *c, int state_fd) {
 }
 
 void container_store_process(const Container *c, const SandboxProcess *process) {
-    put(c, "process", process->pidfd);
+    if (exits_are_kept())
+        put(c, "process", process->pidfd);
     if (process->terminal_fd >= 0)
         put(c, "terminal", process->terminal_fd);
 }
