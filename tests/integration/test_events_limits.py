@@ -252,13 +252,26 @@ def test_devices_over_varlink(kennel, device):
     assert e.value.short == "InvalidSpec" and e.value.parameters["field"] == "limits.ioDevices[0].device", e.value
 
 
-def test_partitions_are_refused(kennel):
-    partitions = [p.parent for p in pathlib.Path("/sys/class/block").glob("*/partition")]
-    if not partitions:
-        pytest.skip("this host has no partition: see /sys/class/block/*/partition")
-    number = (partitions[0] / "dev").read_text().strip()
+@pytest.fixture
+def partition(scratch):
+    """The number of a partition, on a loop device of the test's own."""
+    image = scratch / "image"
+    with open(image, "wb") as f:
+        f.truncate(4 * MIB)
+    made = subprocess.run(["losetup", "--find", "--show", "--partscan", image], check=True, capture_output=True, text=True)
+    path = made.stdout.strip()
+    try:
+        subprocess.run(["addpart", path, "1", "8", "2048"], check=True)
+        name = pathlib.Path(path).name
+        yield pathlib.Path(f"/sys/class/block/{name}p1/dev").read_text().strip()
+        subprocess.run(["delpart", path, "1"], check=True)
+    finally:
+        subprocess.run(["losetup", "--detach", path], check=True)
+
+
+def test_partitions_are_refused(kennel, partition):
     with pytest.raises(VarlinkError) as e:
-        kennel.call("Run", command=["true"], limits={"ioDevices": [{"device": number, "readBps": MIB}]})
+        kennel.call("Run", command=["true"], limits={"ioDevices": [{"device": partition, "readBps": MIB}]})
     assert e.value.short == "InvalidSpec" and "partition" in e.value.parameters["reason"]
 
 
