@@ -624,6 +624,8 @@ int cgroup_limits_read(CgroupGroup *g, CgroupLimits *ret, Error *reterr) {
 
 static bool cpusets_equal(const CgroupHierarchies *h, const CgroupLimits *a, const CgroupLimits *b) {
     char x[TEXT_MAX] = "", y[TEXT_MAX] = "";
+    if (strcmp(a->cpuset, b->cpuset) == 0)
+        return true;
     return format_cpuset(h, a, x) >= 0 && format_cpuset(h, b, y) >= 0 && strcmp(x, y) == 0;
 }
 

@@ -36,6 +36,15 @@ int container_attest(const Container *c, const ContainerProof *p, CheckList *che
     return container_attest_limits(c, p, checks);
 }
 
+/* "; likewise: capEffective, capBounding": what else differs, beside the first. */
+static void name_others(const CheckList *checks, const Check *first, char *ret, size_t size) {
+    size_t n = 0;
+    ret[0] = 0;
+    for (const Check *i = first + 1; i < checks->items + checks->n && n < size; i++)
+        if (!i->passed)
+            n += (size_t) snprintf(ret + n, size - n, "%s%s", n > 0 ? ", " : "; likewise: ", i->control);
+}
+
 int container_attest_start(const Container *c, const ContainerProof *p, Error *reterr) {
     _cleanup_(check_list_done) CheckList checks = CHECK_LIST_INIT;
     int r = container_attest(c, p, &checks);
@@ -43,9 +52,13 @@ int container_attest_start(const Container *c, const ContainerProof *p, Error *r
         return error_set(reterr, ERROR_HARDENING_FAILED, -r, "attestation", "the new process cannot be looked at: %s",
                          strerror(-r));
     const Check *bad = check_list_difference(&checks);
-    if (bad)
+    if (bad) {
+        char others[128];
+        name_others(&checks, bad, others, sizeof(others));
         return error_set(reterr, ERROR_HARDENING_FAILED, EPERM, "attestation",
-                         "%s was to be \"%s\", and the kernel says \"%s\"", bad->control, bad->expected, bad->found);
+                         "%s was to be \"%.80s\", and the kernel says \"%.80s\"%s", bad->control, bad->expected,
+                         bad->found, others);
+    }
     if (!check_list_passed(&checks))
         return error_set(reterr, ERROR_HARDENING_FAILED, ENOMEM, "attestation", "not everything could be compared");
     return 0;

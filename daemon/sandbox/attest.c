@@ -17,14 +17,12 @@
 #include "sandbox/apparmor.h"
 #include "sandbox/capabilities.h"
 #include "sandbox/selinux.h"
-#include "util/fds.h"
 #include "util/process.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 
 #define OOM_SCORE_ADJ 300
 
@@ -37,11 +35,12 @@ static const struct {
     { "ns/time", "timeNamespace" }, { "ns/net", "networkNamespace" },
 };
 
+/* These files are one record each, which the kernel gives with one read or not at all. */
 static int read_text(int dir_fd, const char *name, char *ret, size_t size) {
     _cleanup_fd_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -errno : fd_read_all(fd, ret, size - 1);
+    ssize_t n = fd < 0 ? -1 : read(fd, ret, size - 1);
     if (n < 0)
-        return (int) n;
+        return -errno;
     ret[n] = 0;
     return 0;
 }
@@ -63,12 +62,16 @@ static void status_field(const char *status, const char *key, char *ret, size_t 
 
 /* ---- prepared once ---- */
 
+/* "user:[4026531837]". Read as a link, which makes the kernel set up nothing, unlike a look at what it leads to. */
 static int namespace_inode(int dir_fd, const char *name, uint64_t *ret) {
-    struct stat st;
-    if (fstatat(dir_fd, name, &st, 0) < 0)
+    char text[64];
+    ssize_t n = readlinkat(dir_fd, name, text, sizeof(text) - 1);
+    if (n < 0)
         return -errno;
-    *ret = st.st_ino;
-    return 0;
+    text[n] = 0;
+    const char *number = strchr(text, '[');
+    *ret = number ? strtoull(number + 1, NULL, 10) : 0;
+    return *ret != 0 ? 0 : -EBADMSG;
 }
 
 /* What a container is told from: the daemon's own namespaces, and what it hands on to every child. */

@@ -5,11 +5,12 @@
 #include "util/mountinfo.h"
 
 #include "util/parse.h"
-#include "util/paths.h"
 
+#include <fcntl.h>
 #include <string.h>
 
-#define MOUNTINFO_MAX (64U * 1024U * 1024U)
+#define MOUNTINFO_PAGE 4096U
+#define MOUNTINFO_MAX  (64U * 1024U * 1024U)
 
 static bool is_octal(char c) {
     return c >= '0' && c <= '7';
@@ -101,9 +102,34 @@ int mountinfo_parse(const char *text, Mountinfo *ret) {
     return copy ? parse(copy, ret) : -ENOMEM;
 }
 
+/* The kernel gives a page at a time, however much is asked for. */
+static int read_all(int fd, char **ret) {
+    _cleanup_free_ char *text = NULL;
+    size_t size = 0, room = 0;
+    for (;;) {
+        if (room - size < MOUNTINFO_PAGE) {
+            room = room > 0 ? room * 2 : 4U * MOUNTINFO_PAGE;
+            char *larger = room > MOUNTINFO_MAX ? NULL : realloc(text, room + 1);
+            if (!larger)
+                return room > MOUNTINFO_MAX ? -EFBIG : -ENOMEM;
+            text = larger;
+        }
+        ssize_t n = read(fd, text + size, room - size);
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            break;
+        size += (size_t) n;
+    }
+    text[size] = 0;
+    *ret = TAKE_PTR(text);
+    return 0;
+}
+
 int mountinfo_read(int dir_fd, Mountinfo *ret) {
     char *text = NULL;
-    int r = path_read_file_at(dir_fd, "mountinfo", 0, MOUNTINFO_MAX, &text, NULL);
+    _cleanup_fd_ int fd = openat(dir_fd, "mountinfo", O_RDONLY | O_CLOEXEC);
+    int r = fd < 0 ? -errno : read_all(fd, &text);
     return r < 0 ? r : parse(text, ret);
 }
 
