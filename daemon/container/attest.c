@@ -140,6 +140,7 @@ static int verify_new(Container *c, VerifyJob **ret) {
             .program = &c->spec->sandbox.program,
             .uid = c->uid,
             .gid = c->gid,
+            .host_image = strcmp(c->spec->image, CONTAINER_IMAGE_HOST) == 0,
             .seccomp = !c->spec->seccomp_unconfined,
             .first = true,
         },

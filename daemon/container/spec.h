@@ -12,6 +12,8 @@
 #include "container/limits.h"
 #include "sandbox/sandbox.h"
 
+#define CONTAINER_IMAGE_HOST "host"
+
 typedef struct ContainerSpec {
     char *name;  /* NULL: made from the id */
     char *image; /* for display: "host", or "rootfs" for a directory that was passed in */

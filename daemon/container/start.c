@@ -187,6 +187,7 @@ static int executed(void *userdata, const SandboxProcess *process, Error *reterr
             .gid = process->gid,
             .groups = process->groups,
             .n_groups = process->n_groups,
+            .host_image = strcmp(c->spec->image, CONTAINER_IMAGE_HOST) == 0,
             .seccomp = !c->spec->seccomp_unconfined,
             .first = true,
             .at_start = true,

@@ -123,7 +123,7 @@ static void check_fixed(View *v) {
     } rows[] = {
         /* clang-format off */
         { "rootMount",    "/",              "overlay", spec->read_only ? "ro,nosuid,nodev" : "rw,nosuid,nodev", false },
-        { "usrMount",     "/usr",           "overlay", "ro,nosuid,nodev",        !mounts_slot_used(spec, MOUNTS_USR) },
+        { "usrMount",     "/usr",           "overlay", "ro,nosuid,nodev",        !v->attest->x->host_image },
         { "procMount",    "/proc",          "proc",    "rw,nosuid,nodev,noexec", false },
         { "procSysMount", "/proc/sys",      "proc",    "ro,nosuid,nodev,noexec", false },
         { "sysMount",     "/sys",           "sysfs",   "ro,nosuid,nodev,noexec", false },
@@ -321,24 +321,16 @@ static void check_descriptors(View *v) {
 
 /* ---- the view ---- */
 
-static bool has_whole_root(const Mountinfo *m) {
+static bool has_mount(const Mountinfo *m, const char *point, const char *type) {
     for (size_t i = 0; i < m->n; i++)
-        if (strcmp(m->items[i].point, "/") == 0 && strcmp(m->items[i].type, "overlay") == 0 &&
-            strcmp(m->items[i].root, "/") == 0)
+        if (strcmp(m->items[i].point, point) == 0 && strcmp(m->items[i].type, type) == 0)
             return true;
     return false;
 }
 
-/*
- * A process that has changed its root shows only what is below it. So this thread goes to the top of the namespace itself
- * and looks from there; it serves this one job, and nothing but system calls of ours follows in it.
- */
-static int look_from_inside(View *v) {
-    const Attest *a = v->attest;
-    _cleanup_fd_ int namespace = openat(a->dir_fd, "ns/mnt", O_RDONLY | O_CLOEXEC);
-    if (namespace < 0 || unshare(CLONE_FS) < 0 || setns(namespace, CLONE_NEWNS) < 0)
-        return -errno;
-    _cleanup_fd_ int self = openat(a->host->proc_fd, "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+/* In the namespace that this thread is in. */
+static int look_around(View *v) {
+    _cleanup_fd_ int self = openat(v->attest->host->proc_fd, "thread-self", O_PATH | O_DIRECTORY | O_CLOEXEC);
     mountinfo_done(&v->mounts);
     int r = self < 0 ? -errno : mountinfo_read(self, &v->mounts);
     if (r < 0)
@@ -348,11 +340,26 @@ static int look_from_inside(View *v) {
     return v->root_fd < 0 ? -errno : 0;
 }
 
+/*
+ * A process that has changed its root shows only what is below it. So this thread, which serves one job, goes to the top of
+ * the namespace itself, looks from there, and comes back. Nothing but a few system calls of ours happens in between.
+ */
+static int look_from_inside(View *v) {
+    const Attest *a = v->attest;
+    _cleanup_fd_ int own = openat(a->host->proc_fd, "thread-self/ns/mnt", O_RDONLY | O_CLOEXEC);
+    _cleanup_fd_ int its = openat(a->dir_fd, "ns/mnt", O_RDONLY | O_CLOEXEC);
+    if (own < 0 || its < 0 || unshare(CLONE_FS) < 0 || setns(its, CLONE_NEWNS) < 0)
+        return -errno;
+    int r = look_around(v);
+    return setns(own, CLONE_NEWNS) < 0 ? -errno : r;
+}
+
 static int view_open(View *v) {
     const Attest *a = v->attest;
     v->root_fd = openat(a->dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
     int r = v->root_fd < 0 ? -errno : mountinfo_read(a->dir_fd, &v->mounts);
-    if (r >= 0 && !a->x->at_start && !has_whole_root(&v->mounts))
+    bool has_all = has_mount(&v->mounts, "/", "overlay") && has_mount(&v->mounts, "/proc", "proc");
+    if (r >= 0 && !a->x->at_start && !has_all)
         r = look_from_inside(v);
     if (r < 0)
         return r == -ENOENT ? -ESRCH : r;

@@ -148,10 +148,11 @@ typedef struct SandboxExpectation {
     uint32_t uid, gid;
     const gid_t *groups; /* for at_start */
     size_t n_groups;
-    bool seccomp;   /* program->seccomp may not be at hand any more */
-    bool first;     /* the container's first process */
-    pid_t init_pid; /* if it is not: that one, whose namespaces it is to share */
-    bool at_start;  /* it has executed and run nothing: then it has exactly this, later at most */
+    bool host_image; /* it runs on the image `host`: spec->rootfs_fd is closed by now */
+    bool seccomp;    /* program->seccomp may not be at hand any more */
+    bool first;      /* the container's first process */
+    pid_t init_pid;  /* if it is not: that one, whose namespaces it is to share */
+    bool at_start;   /* it has executed and run nothing: then it has exactly this, later at most */
 } SandboxExpectation;
 
 /*
