@@ -13,13 +13,13 @@
 #define SANDBOX_NAMESPACES 8U
 
 struct SandboxHost {
-    int proc_fd;           /* the host's /proc, checked to be procfs, never what a container could have mounted */
-    int usr_fd;            /* the host's /usr, for the image `host` */
-    int image_fd;          /* the made-up root of the image `host` */
-    int empty_fd;          /* an empty directory, second lower layer where there is but one */
-    int init_fd;           /* the reaper of --init, in a sealed memfd */
+    int proc_fd;               /* the host's /proc, checked to be procfs, never what a container could have mounted */
+    int usr_fd;                /* the host's /usr, for the image `host` */
+    int image_fd;              /* the made-up root of the image `host` */
+    int empty_fd;              /* an empty directory, second lower layer where there is but one */
+    int init_fd;               /* the reaper of --init, in a sealed memfd */
     const char *start_profile; /* AppArmor; see apparmor_start_profile() */
-    bool layers_must_hang; /* see layers.c */
+    bool layers_must_hang;     /* see layers.c */
     /* attest.c: the daemon's own, which a container's are told from */
     uint64_t namespaces[SANDBOX_NAMESPACES]; /* inodes */
     unsigned filters;                        /* seccomp filters that every child inherits */
@@ -167,7 +167,7 @@ typedef struct ChildPlan {
     int join_pidfd; /* >= 0: the first process of the container to join */
     size_t n_fds;   /* mounts that come over the socket */
     int socket;
-    int proc_fd; /* >= 0: the host's /proc, where there is a label to take */
+    int proc_fd;               /* >= 0: the host's /proc, where there is a label to take */
     const char *start_profile; /* NULL: none */
 } ChildPlan;
 
