@@ -16,15 +16,20 @@
 
 typedef struct CategoryPool CategoryPool;
 
-/* LOCK_FD: a file that all daemons of the host have in common, whose bytes FIRST_BYTE... are locked, one a pair. */
+/*
+ * LOCK_FD: a file that all daemons of the host have in common, whose bytes FIRST_BYTE... are locked, one a pair; negative:
+ * there is no other. Pairs that processes of the host have at this moment are nobody's until take_again() says whose.
+ */
 int category_pool_new(int lock_fd, uint64_t first_byte, CategoryPool **ret, Error *reterr);
 CategoryPool *category_pool_free(CategoryPool *p);
 DEFINE_CLEANUP(CategoryPool, category_pool_free)
 
 /* One that is free: by chance, so that a pair given back is not the next one's. -ENOSPC: all are taken. */
 int category_pool_take(CategoryPool *p, uint32_t *ret_pair);
-/* This one: of a record, or one that was asked for. -EBUSY: a container has it. */
+/* This one, which was asked for. -EBUSY: a container has it. */
 int category_pool_take_this(CategoryPool *p, uint32_t pair);
+/* For a container of an earlier daemon, which has had it all along. -EBUSY: another one has it, too. */
+int category_pool_take_again(CategoryPool *p, uint32_t pair);
 void category_pool_give_back(CategoryPool *p, uint32_t pair);
 
 /* "s0:c1,c2", the lower one first. And back; -EINVAL if it is not one pair in that form. */

@@ -56,8 +56,11 @@ static int take_categories(ContainerRegistry *r, ContainerSpec *spec, Error *ret
 static int assign_selinux(ContainerRegistry *r, ContainerSpec *spec, Error *reterr) {
     char level[CATEGORIES_LEVEL];
     _cleanup_(selinux_contexts_done) SELinuxContexts contexts = { 0 };
-    if (!r->environment.selinux || spec->label_disabled)
+    if (!r->environment.selinux)
         return 0;
+    /* No pair and no mount that is labelled; but not the daemon's own domain either. */
+    if (spec->label_disabled)
+        return selinux_context_disabled(r->environment.selinux, &spec->sandbox.program.selinux_context, reterr);
     int k = take_categories(r, spec, reterr);
     if (k < 0)
         return k;
@@ -119,7 +122,7 @@ int container_labels_prepare(const Container *c, Error *reterr) {
     if (spec->sandbox.program.apparmor_profile && !spec->apparmor_unconfined)
         r = spec->apparmor_profile ? apparmor_check_loaded(spec->apparmor_profile, reterr)
                                    : apparmor_profile_load(e->apparmor, spec->sandbox.id_base, reterr);
-    if (r >= 0 && spec->sandbox.program.selinux_context)
+    if (r >= 0 && spec->sandbox.file_context)
         r = relabel_volumes(spec, reterr);
     return r;
 }
@@ -127,7 +130,7 @@ int container_labels_prepare(const Container *c, Error *reterr) {
 int container_labels_take_again(Container *c) {
     if (c->spec->categories == CATEGORIES_NONE || !c->registry->categories)
         return 0;
-    return category_pool_take_this(c->registry->categories, c->spec->categories);
+    return category_pool_take_again(c->registry->categories, c->spec->categories);
 }
 
 void container_labels_release(Container *c) {
