@@ -16,10 +16,12 @@
 #include "sandbox/internal.h"
 
 #include <fcntl.h>
+#include <linux/xattr.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #define READ_ONLY_LAYER (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
 
@@ -31,7 +33,7 @@ void layers_done(Layers *l) {
 }
 
 /* Overlay takes layers by path; the paths name fds of ours and of nobody else. */
-static int make_overlay(int lower_fd, int second_lower_fd, int layer_fd, unsigned attributes) {
+static int make_overlay(int lower_fd, int second_lower_fd, int layer_fd, const char *context, unsigned attributes) {
     char lower[64], upper[64], work[64];
     const char *options[16];
     size_t n = 0;
@@ -49,18 +51,34 @@ static int make_overlay(int lower_fd, int second_lower_fd, int layer_fd, unsigne
         options[n++] = "workdir", options[n++] = work;
         options[n++] = "volatile", options[n++] = NULL;
     }
+    if (context)
+        options[n++] = "context", options[n++] = context;
     options[n] = NULL;
     return mounts_make_file_system("overlay", options, attributes);
 }
 
-static int make_layer(int layer_fd, uint32_t id_base) {
+/*
+ * On disk, what is made through the overlay gets the label that its mount has. These are made before. The layer's own
+ * directory too: where it is a new file system's root, it has no label at all.
+ */
+static int label_layer(int layer_fd, const char *context) {
+    static const char *const parts[] = { ".", "upper", "work" };
+    for (size_t i = 0; i < ELEMENTSOF(parts); i++) {
+        _cleanup_fd_ int fd = openat(layer_fd, parts[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fsetxattr(fd, XATTR_NAME_SELINUX, context, strlen(context) + 1, 0) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static int make_layer(int layer_fd, uint32_t id_base, const char *context) {
     if (mkdirat(layer_fd, "upper", 0755) < 0 || mkdirat(layer_fd, "work", 0755) < 0)
         return -errno;
     /* The overlay's root is the upper layer's: it has to be the container's root, whatever the image's is. */
     if (fchmodat(layer_fd, "upper", 0755, 0) < 0 ||
         fchownat(layer_fd, "upper", id_base, id_base, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
-    return 0;
+    return context ? label_layer(layer_fd, context) : 0;
 }
 
 /* Private: a clone is a peer of the host's mount where that is shared, and what is hung on it would come up there. */
@@ -77,7 +95,7 @@ int layers_probe(SandboxHost *h, Error *reterr) {
     _cleanup_fd_ int lower = clone_plain(h->image_fd), empty = clone_plain(h->empty_fd);
     if (lower < 0 || empty < 0)
         return error_failed(reterr, lower < 0 ? -lower : -empty, "start", "the image `host` cannot be cloned");
-    _cleanup_fd_ int overlay = make_overlay(lower, empty, -EBADF, READ_ONLY_LAYER);
+    _cleanup_fd_ int overlay = make_overlay(lower, empty, -EBADF, NULL, READ_ONLY_LAYER);
     if (overlay < 0 && overlay != -EINVAL)
         return error_failed(reterr, -overlay, "start", "the kernel makes no overlay: %s", strerror(-overlay));
     h->layers_must_hang = overlay < 0;
@@ -105,7 +123,7 @@ int layers_clone(SandboxHost *h, const SandboxSpec *spec, int idmap_fd, int user
         if (l.usr < 0)
             return l.usr;
     }
-    int r = make_layer(spec->layer_fd, spec->id_base);
+    int r = make_layer(spec->layer_fd, spec->id_base, spec->file_context);
     if (r < 0)
         return mounts_error(reterr, -r, "writable layer", "its directories cannot be made");
     l.layer = take_layer(spec);
@@ -135,13 +153,15 @@ int layers_mount(SandboxHost *h, const SandboxSpec *spec, const Layers *l, Mount
     int r = h->layers_must_hang ? hang(l) : 0;
     if (r < 0)
         return mounts_error(reterr, -r, "root", "the layers cannot be put in place");
-    r = make_overlay(l->lower, -EBADF, l->layer, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    /* With --read-only nothing of it is the container's own. */
+    const char *context = spec->read_only ? spec->image_context : spec->file_context;
+    r = make_overlay(l->lower, -EBADF, l->layer, context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
     if (r < 0)
         return mounts_error(reterr, -r, "root", "the overlay cannot be made");
     set->fds[MOUNTS_ROOT] = r;
     if (spec->rootfs_fd >= 0)
         return 0;
-    r = make_overlay(l->usr, l->empty, -EBADF, READ_ONLY_LAYER);
+    r = make_overlay(l->usr, l->empty, -EBADF, spec->image_context, READ_ONLY_LAYER);
     if (r < 0)
         return mounts_error(reterr, -r, "/usr", "the overlay cannot be made");
     set->fds[MOUNTS_USR] = r;

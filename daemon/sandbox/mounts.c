@@ -107,17 +107,19 @@ static uint64_t default_inodes(uint64_t size) {
     return inodes > TMPFS_INODES_FLOOR ? inodes : TMPFS_INODES_FLOOR;
 }
 
-static int prepare_tmpfs(uint32_t id_base, uint64_t size, uint64_t inodes, mode_t mode, unsigned attributes,
+static int prepare_tmpfs(const SandboxSpec *spec, uint64_t size, uint64_t inodes, mode_t mode, unsigned attributes,
                          Error *reterr) {
     char size_text[24], mode_text[16], id_text[16], inodes_text[24];
     (void) snprintf(size_text, sizeof(size_text), "%llu", (unsigned long long) size);
     (void) snprintf(mode_text, sizeof(mode_text), "%o", mode);
-    (void) snprintf(id_text, sizeof(id_text), "%u", id_base);
+    (void) snprintf(id_text, sizeof(id_text), "%u", spec->id_base);
     /* never 0, which would be no limit */
     (void) snprintf(inodes_text, sizeof(inodes_text), "%llu",
                     (unsigned long long) (inodes ? inodes : default_inodes(size)));
-    const char *options[] = { "size", size_text, "mode",      mode_text,   "uid", id_text,
-                              "gid",  id_text,   "nr_inodes", inodes_text, NULL };
+    const char *options[] = { "size", size_text, "mode", mode_text, "uid", id_text, "gid", id_text, "nr_inodes",
+                              inodes_text,
+                              /* where there is no label, this ends the list */
+                              spec->file_context ? "context" : NULL, spec->file_context, NULL };
     int fd = mounts_make_file_system("tmpfs", options, attributes);
     return fd < 0 ? mounts_error(reterr, -fd, "tmpfs", "it cannot be made") : fd;
 }
@@ -152,14 +154,14 @@ static int populate_dev(int dev_fd, uint32_t id_base, bool terminal) {
 }
 
 static int prepare_dev(const SandboxSpec *spec, MountsSet *set, Error *reterr) {
-    int fd = prepare_tmpfs(spec->id_base, 65536, 0, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, reterr);
+    int fd = prepare_tmpfs(spec, 65536, 0, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, reterr);
     if (fd < 0)
         return fd;
     set->fds[MOUNTS_DEV] = fd;
     int r = populate_dev(fd, spec->id_base, spec->program.terminal);
     if (r < 0)
         return mounts_error(reterr, -r, "/dev", "its nodes cannot be made");
-    fd = prepare_tmpfs(spec->id_base, 64ULL * 1024 * 1024, 0, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, reterr);
+    fd = prepare_tmpfs(spec, 64ULL * 1024 * 1024, 0, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, reterr);
     if (fd < 0)
         return fd;
     set->fds[MOUNTS_SHM] = fd;
@@ -170,7 +172,7 @@ static int prepare_mount(const SandboxSpec *spec, size_t i, int idmap_fd, Error 
     const SandboxMount *m = &spec->mounts[i];
     unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (m->read_only ? MOUNT_ATTR_RDONLY : 0);
     if (m->kind == SANDBOX_MOUNT_TMPFS)
-        return prepare_tmpfs(spec->id_base, m->size, m->inodes, m->mode, attributes, reterr);
+        return prepare_tmpfs(spec, m->size, m->inodes, m->mode, attributes, reterr);
     return mounts_clone_idmapped(m->source_fd, idmap_fd, attributes, m->target, reterr);
 }
 
@@ -410,7 +412,9 @@ static int make_read_only(int fs_fd, const char *path) {
 static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const int *fds, int *ret_proc, int *ret_sys,
                                      Report *report) {
     /* gid 5 is tty, as Debian and devpts agree */
-    static const char *const pts_options[] = { "ptmxmode", "0666", "mode", "0620", "gid", "5", NULL };
+    const char *const context = spec->file_context ? "context" : NULL;
+    const char *const pts_options[] = { "ptmxmode",         "0666", "mode", "0620", "gid", "5", context,
+                                        spec->file_context, NULL };
     const unsigned flags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     int r;
 
@@ -451,8 +455,10 @@ static int enter_kernel_file_systems(const SandboxSpec *spec, int root_fd, const
     return 0;
 }
 
-static int enter_masks(int proc, int sys, int file, Report *report) {
-    static const char *const empty_options[] = { "size", "4096", "nr_inodes", "2", "mode", "0555", NULL };
+static int enter_masks(const SandboxSpec *spec, int proc, int sys, int file, Report *report) {
+    const char *const context = spec->image_context ? "context" : NULL;
+    const char *const empty_options[] = { "size", "4096",  "nr_inodes",         "2", "mode",
+                                          "0555", context, spec->image_context, NULL };
     _cleanup_fd_ int empty = mounts_make_file_system(
         "tmpfs", empty_options, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
     if (empty < 0)
@@ -501,7 +507,7 @@ int mounts_enter(const SandboxSpec *spec, const int *fds, SandboxStage *stage, R
             return fail(report, spec->mounts[i].target, -r);
     }
     *stage = STAGE_MASKS;
-    r = enter_masks(proc, sys, cover, report);
+    r = enter_masks(spec, proc, sys, cover, report);
     if (r < 0)
         return r;
     *stage = STAGE_PIVOT;

@@ -27,7 +27,7 @@ int selinux_contexts_make(SELinuxHost *h, const char *type, const char *level, S
     return error_failed(reterr, EOPNOTSUPP, "selinux", REASON);
 }
 
-int selinux_relabel(int fd, const char *context, uid_t owner, const char *field, Error *reterr) {
+int selinux_context_disabled(SELinuxHost *h, char **ret, Error *reterr) {
     return error_failed(reterr, EOPNOTSUPP, "selinux", REASON);
 }
 

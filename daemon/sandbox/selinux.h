@@ -38,9 +38,13 @@ void selinux_contexts_done(SELinuxContexts *c);
  */
 int selinux_contexts_make(SELinuxHost *h, const char *type, const char *level, SELinuxContexts *ret, Error *reterr);
 
+/* For a container that root asked to be run without confinement: a domain of its own, not the daemon's. RET: owned. */
+int selinux_context_disabled(SELinuxHost *h, char **ret, Error *reterr);
+
 /*
  * For threads. Gives what is below FD (a directory or file that a caller opened) this context, without following links or
- * leaving the mount. Only files that OWNER owns are relabelled unless it is 0; others are ERROR_INVALID_SPEC with FIELD.
+ * leaving the mount. Only files that OWNER owns are relabelled unless it is 0; others are ERROR_INVALID_SPEC with FIELD, and
+ * so are the directories that a host lives on. What an error leaves behind is labelled in part.
  */
 int selinux_relabel(int fd, const char *context, uid_t owner, const char *field, Error *reterr);
 
