@@ -13,7 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "integration"))
 
 import images  # noqa: E402
-from kenneld import SANITIZED, Kenneld, controllers, wait_for  # noqa: E402
+from kenneld import SANITIZED, Kenneld, controllers, label, wait_for  # noqa: E402
 from measure import Disk  # noqa: E402
 
 
@@ -89,10 +89,12 @@ def cache_directory():
         path = pathlib.Path(kept)
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o755)
+        label(path)
         yield path
         return
     path = pathlib.Path(tempfile.mkdtemp(prefix="kennel-test-cache-"))
     path.chmod(0o755)
+    label(path)
     yield path
     subprocess.run(["rm", "-rf", "--one-file-system", str(path)], check=True)
 
@@ -104,7 +106,11 @@ def busybox_root(cache_directory):
 
 @pytest.fixture(scope="session")
 def debian_root(cache_directory):
-    return images.debian(cache_directory / "debian")
+    root = images.debian(cache_directory / "debian")
+    debs = root.with_suffix(".debs")  # a volume
+    for path in (debs, *debs.iterdir()):
+        label(path)
+    return root
 
 
 @pytest.fixture(scope="session")
@@ -147,5 +153,6 @@ def scratch():
     """A directory that every user may enter, unlike tmp_path."""
     path = pathlib.Path(tempfile.mkdtemp(prefix="kennel-test-scratch-"))
     path.chmod(0o755)
+    label(path)
     yield path
     shutil.rmtree(path)

@@ -22,9 +22,17 @@ KENNEL = BUILD / "client" / "kennel"
 INTERFACE_FILE = REPOSITORY / "proto" / "io.kennel.varlink"
 INTERFACE = Interface(INTERFACE_FILE.read_text())
 SANITIZED = os.environ.get("KENNEL_SANITIZED") == "1"
+SELINUX = pathlib.Path("/sys/fs/selinux/enforce").exists()
 # Everything under the sanitizers takes several times as long; a limit is there to end what hangs.
 SLOWNESS = float(os.environ.get("KENNEL_TEST_SLOWNESS", "1"))  # of the machine; one that is emulated is slower
 PATIENCE = (60 if SANITIZED else 20) * SLOWNESS
+
+
+def label(path, selinux_type="kennel_share_t"):
+    """Where there is SELinux: gives a file or directory the label that tests need; the default is what `-v ...:z` gives.
+    What is made in a directory afterwards gets it as well."""
+    if SELINUX:
+        os.setxattr(path, "security.selinux", f"system_u:object_r:{selinux_type}:s0\0".encode())
 
 
 def wait_for(condition, what, timeout=PATIENCE):
@@ -125,9 +133,12 @@ class Kenneld:
             assert program.exists(), f"{program} is missing: build first, or set KENNEL_BUILD to the build directory"
         self.base = pathlib.Path(base or tempfile.mkdtemp(prefix="kennel-test-"))
         self.base.chmod(0o755)
+        label(self.base, "kennel_runtime_t")
         self.socket = self.base / "socket"
         self.state = self.base / "state"
         self.data = self.base / "data"
+        self.data.mkdir(mode=0o700, exist_ok=True)
+        label(self.data, "kennel_var_lib_t")
         self.log_path = self.base / "log"
         self.config = None
         if config is not None:

@@ -90,7 +90,13 @@ MAKE_DISK = f"""
         systemctl enable kennel.socket kennel.service kennel-vm.service
         printf "%s" "$SETTINGS" >/etc/kennel-vm
     '
+    # offline, as a package would: -n, because there is no policy to load it into
+    [ -z "$LABELLED" ] || chroot . semodule -n -i /usr/share/selinux/packages/kennel.cil -i /{SOURCE}/tests/vm/kennel-test.cil
     [ -z "$LABELLED" ] || chroot . setfiles -m -F /etc/selinux/default/contexts/files/file_contexts /
+    # private daemons of tests run from the build directory, and in the domain of one that is installed
+    [ -z "$LABELLED" ] || chroot . {PYTHON} -c '
+import os
+os.setxattr("/{BUILD}/daemon/kenneld", "security.selinux", os.getxattr("/usr/sbin/kenneld", "security.selinux"))'
     umount proc
     rm -f "$5"
     truncate -s 8G "$5"
