@@ -82,8 +82,9 @@ static void find(const Container *c, Found *f) {
     f->has_apparmor = read_label(fd, apparmor_read, f->apparmor) && size > 0 &&
                       strncmp(f->apparmor, p->apparmor_profile, size) == 0 &&
                       strcmp(f->apparmor + size, " (enforce)") == 0;
-    f->has_selinux =
-        read_label(fd, selinux_read, f->selinux) && p->selinux_context && strcmp(f->selinux, p->selinux_context) == 0;
+    /* The domain of label=disable is a label, but no control. */
+    f->has_selinux = read_label(fd, selinux_read, f->selinux) && p->selinux_context &&
+                     strcmp(f->selinux, p->selinux_context) == 0 && !container_spec(c)->label_disabled;
     if (strcmp(f->apparmor, "unconfined") == 0)
         f->apparmor[0] = 0;
 }
