@@ -10,7 +10,7 @@ import threading
 import time
 
 import pytest
-from kenneld import PATIENCE, cgroup_directories, controllers, host_pids_of, wait_for
+from kenneld import PATIENCE, cgroup_directories, controllers, host_pids_of, label, wait_for
 from varlink import Closed, VarlinkError
 
 MIB = 2**20
@@ -169,6 +169,7 @@ class Disk:
             self.detach()
             raise
         self.directory.chmod(0o777)
+        label(self.directory)
         self.name = pathlib.Path(self.path).name
         self.device = pathlib.Path(f"/sys/block/{self.name}/dev").read_text().strip()
 
