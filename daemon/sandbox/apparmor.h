@@ -34,6 +34,10 @@ int apparmor_host_new(int data_fd, AppArmorHost **ret, Error *reterr);
 AppArmorHost *apparmor_host_free(AppArmorHost *h);
 DEFINE_CLEANUP(AppArmorHost, apparmor_host_free)
 
+/* The daemon's own profile (systemd/apparmor), and the one that makes overlays for it. */
+#define APPARMOR_DAEMON_PROFILE  "kenneld"
+#define APPARMOR_OVERLAY_PROFILE "kenneld//overlay"
+
 /*
  * The profile that a child takes first of all where the daemon has its own, "kenneld" (systemd/apparmor); else NULL. It may
  * do in the container's namespaces what the daemon may not do in the host's: paths are the same in both. PROC_FD: the

@@ -13,6 +13,7 @@
  * detached again when the thread's namespace goes; the caller's fd keeps its file system in either case.
  */
 
+#include "sandbox/apparmor.h"
 #include "sandbox/internal.h"
 
 #include <fcntl.h>
@@ -32,8 +33,26 @@ void layers_done(Layers *l) {
     l->empty = fd_close(l->empty);
 }
 
+/*
+ * Whatever is done to a layer, now or later, the kernel does with the rights of who made the overlay, and there paths begin
+ * at the layer: to a confined daemon's AppArmor profile a container's /etc would be the host's. So the overlay is made
+ * under a profile of its own. A thread that does not come back from it fails the start, and ends with it.
+ */
+static int make_as_overlay(SandboxHost *h, const char *const *options, unsigned attributes) {
+    if (!h->start_profile)
+        return mounts_make_file_system("overlay", options, attributes);
+    int r = apparmor_enter(h->proc_fd, APPARMOR_OVERLAY_PROFILE);
+    if (r < 0)
+        return r;
+    int made = mounts_make_file_system("overlay", options, attributes);
+    _cleanup_fd_ int fd = made;
+    r = apparmor_enter(h->proc_fd, APPARMOR_DAEMON_PROFILE);
+    return r < 0 ? r : made < 0 ? made : TAKE_FD(fd);
+}
+
 /* Overlay takes layers by path; the paths name fds of ours and of nobody else. */
-static int make_overlay(int lower_fd, int second_lower_fd, int layer_fd, const char *context, unsigned attributes) {
+static int make_overlay(SandboxHost *h, int lower_fd, int second_lower_fd, int layer_fd, const char *context,
+                        unsigned attributes) {
     char lower[64], upper[64], work[64];
     const char *options[16];
     size_t n = 0;
@@ -54,7 +73,7 @@ static int make_overlay(int lower_fd, int second_lower_fd, int layer_fd, const c
     if (context)
         options[n++] = "context", options[n++] = context;
     options[n] = NULL;
-    return mounts_make_file_system("overlay", options, attributes);
+    return make_as_overlay(h, options, attributes);
 }
 
 /*
@@ -95,7 +114,7 @@ int layers_probe(SandboxHost *h, Error *reterr) {
     _cleanup_fd_ int lower = clone_plain(h->image_fd), empty = clone_plain(h->empty_fd);
     if (lower < 0 || empty < 0)
         return error_failed(reterr, lower < 0 ? -lower : -empty, "start", "the image `host` cannot be cloned");
-    _cleanup_fd_ int overlay = make_overlay(lower, empty, -EBADF, NULL, READ_ONLY_LAYER);
+    _cleanup_fd_ int overlay = make_overlay(h, lower, empty, -EBADF, NULL, READ_ONLY_LAYER);
     if (overlay < 0 && overlay != -EINVAL)
         return error_failed(reterr, -overlay, "start", "the kernel makes no overlay: %s", strerror(-overlay));
     h->layers_must_hang = overlay < 0;
@@ -155,13 +174,13 @@ int layers_mount(SandboxHost *h, const SandboxSpec *spec, const Layers *l, Mount
         return mounts_error(reterr, -r, "root", "the layers cannot be put in place");
     /* With --read-only nothing of it is the container's own. */
     const char *context = spec->read_only ? spec->image_context : spec->file_context;
-    r = make_overlay(l->lower, -EBADF, l->layer, context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+    r = make_overlay(h, l->lower, -EBADF, l->layer, context, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
     if (r < 0)
         return mounts_error(reterr, -r, "root", "the overlay cannot be made");
     set->fds[MOUNTS_ROOT] = r;
     if (spec->rootfs_fd >= 0)
         return 0;
-    r = make_overlay(l->usr, l->empty, -EBADF, spec->image_context, READ_ONLY_LAYER);
+    r = make_overlay(h, l->usr, l->empty, -EBADF, spec->image_context, READ_ONLY_LAYER);
     if (r < 0)
         return mounts_error(reterr, -r, "/usr", "the overlay cannot be made");
     set->fds[MOUNTS_USR] = r;
