@@ -65,6 +65,8 @@ static int spawn(const char *path, char *const *arguments, int directory_fd, int
     r = r ? r : posix_spawn_file_actions_adddup2(&actions, output_fd, 1);
     r = r ? r : posix_spawn_file_actions_adddup2(&actions, output_fd, 2);
     r = r ? r : posix_spawn_file_actions_addfchdir_np(&actions, directory_fd);
+    /* libnftables opens its sockets without CLOEXEC */
+    r = r ? r : posix_spawn_file_actions_addclosefrom_np(&actions, 3);
     r = r ? r : posix_spawnattr_setsigmask(&attributes, &none);
     r = r ? r : posix_spawnattr_setsigdefault(&attributes, &all);
     r = r ? r : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

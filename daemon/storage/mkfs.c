@@ -57,6 +57,8 @@ static int spawn(const char *path, char *const *arguments, int image_fd, int out
     r = r ? r : posix_spawn_file_actions_adddup2(&actions, output_fd, 1);
     r = r ? r : posix_spawn_file_actions_adddup2(&actions, output_fd, 2);
     r = r ? r : posix_spawn_file_actions_adddup2(&actions, image_fd, IMAGE_FD_IN_CHILD);
+    /* libnftables opens its sockets without CLOEXEC */
+    r = r ? r : posix_spawn_file_actions_addclosefrom_np(&actions, IMAGE_FD_IN_CHILD + 1);
     r = r ? r : posix_spawnattr_setsigmask(&attributes, &none);
     r = r ? r : posix_spawnattr_setsigdefault(&attributes, &all);
     r = r ? r : posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
