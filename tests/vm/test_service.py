@@ -133,6 +133,12 @@ def test_machine_is_what_the_target_says():
     assert {"cpuset", "cpu", "io", "memory", "pids"} <= set(controllers)
 
 
+def test_the_daemon_is_confined():
+    label = pathlib.Path(f"/proc/{unit('kennel.service', 'MainPID')[0]}/attr/current").read_text().strip("\0\n")
+    expected = r"kenneld \(enforce\)" if LSM == "apparmor" else r"\S+:kenneld_t:s0-s0:c0\.c1023"
+    assert re.fullmatch(expected, label), label
+
+
 def test_info_shows_every_controller_in_force():
     text = output("kennel", "info")
     print(text)
@@ -574,3 +580,13 @@ def test_python_varlink_calls(container):
     lines = output("/usr/bin/python3", "-c", PYTHON_VARLINK % SOCKET).splitlines()
     assert container[0] in lines[0]
     assert lines[1] == "io.kennel.NoSuchContainer nosuch"
+
+
+# --- last, of all that was done above ---------------------------------------------------------------------------------
+
+
+def test_the_daemon_was_refused_nothing():
+    """By its own profile or domain, whatever the tests had it do."""
+    own = r'apparmor="DENIED".* profile="kenneld[/"]' if LSM == "apparmor" else r"avc: +denied .*scontext=\S+:kenneld_t:"
+    refused = [line for line in output("dmesg").splitlines() if re.search(own, line)]
+    assert not refused, "\n".join(refused)
