@@ -258,8 +258,7 @@ int apparmor_compiler_get(AppArmorCompiler *c, uint32_t id_base, char **ret, siz
     return r < 0 ? failed(reterr, -r, "a compiled profile cannot be read") : 0;
 }
 
-int apparmor_compiler_init(AppArmorCompiler *c, int data_fd, const char *features, bool mediates_move_mount,
-                           Error *reterr) {
+int apparmor_compiler_init(AppArmorCompiler *c, int data_fd, const char *features, Error *reterr) {
     const char *const arguments[] = { "apparmor_parser", "--version", NULL };
     char version[OUTPUT_MAX] = "", key[APPARMOR_KEY_SIZE];
     *c = (AppArmorCompiler){ .own_fd = -EBADF, .key_fd = -EBADF, .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -271,7 +270,7 @@ int apparmor_compiler_init(AppArmorCompiler *c, int data_fd, const char *feature
         r = run(c, c->own_fd, (char *const *) arguments, version, reterr);
     if (r < 0)
         return r;
-    c->policy = (AppArmorPolicy){ apparmor_policy_parser_major(version) >= 4, mediates_move_mount };
+    c->policy = (AppArmorPolicy){ apparmor_policy_parser_major(version) >= 4 };
     r = apparmor_policy_key(&c->policy, version, features, key);
     if (r < 0)
         return failed(reterr, -r, "the text of a profile");

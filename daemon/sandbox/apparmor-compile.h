@@ -19,8 +19,7 @@ typedef struct AppArmorCompiler {
 } AppArmorCompiler;
 
 /* FEATURES: the kernel's, by libapparmor's hash. Finds the parser, removes what other keys left. */
-int apparmor_compiler_init(AppArmorCompiler *c, int data_fd, const char *features, bool mediates_move_mount,
-                           Error *reterr);
+int apparmor_compiler_init(AppArmorCompiler *c, int data_fd, const char *features, Error *reterr);
 void apparmor_compiler_done(AppArmorCompiler *c);
 
 /* The profile of ID_BASE in the kernel's form; compiled, with its neighbours, if it has not been before. */

@@ -22,14 +22,6 @@ static const char *mqueue_rule(const AppArmorPolicy *p) {
     return p->has_mqueue_rules ? "  mqueue,\n" : "";
 }
 
-/*
- * A kernel that does not ask AppArmor about fsopen, open_tree and move_mount still asks it about the capability that all
- * of them take: without it, nothing is mounted by whatever call.
- */
-static const char *mount_rule(const AppArmorPolicy *p) {
-    return p->mediates_move_mount ? "" : "  audit deny capability sys_admin,\n";
-}
-
 char *apparmor_policy_text(const AppArmorPolicy *p, const char *name) {
     const char *at = apparmor_container_text;
     const char *mark = strstr(at, NAME_MARK), *more = strstr(at, MORE_MARK);
@@ -37,8 +29,8 @@ char *apparmor_policy_text(const AppArmorPolicy *p, const char *name) {
     if (!mark || !more || more < mark)
         return NULL;
     const char *rest = mark + strlen(NAME_MARK);
-    if (asprintf(&text, "%.*s%s%.*s%s%s%s", (int) (mark - at), at, name, (int) (more - rest), rest, mqueue_rule(p),
-                 mount_rule(p), more + strlen(MORE_MARK)) < 0)
+    if (asprintf(&text, "%.*s%s%.*s%s%s", (int) (mark - at), at, name, (int) (more - rest), rest, mqueue_rule(p),
+                 more + strlen(MORE_MARK)) < 0)
         return NULL;
     return text;
 }

@@ -9,8 +9,7 @@
 
 /* What the parser and the kernel at hand decide about the text. */
 typedef struct AppArmorPolicy {
-    bool has_mqueue_rules;    /* the parser knows them: from version 4 */
-    bool mediates_move_mount; /* the kernel asks AppArmor about the mount calls that work on fds: from 6.8 */
+    bool has_mqueue_rules; /* the parser knows them: from version 4 */
 } AppArmorPolicy;
 
 /* The profile called NAME; allocated, NULL if out of memory. */

@@ -204,8 +204,7 @@ static int open_kernel(AppArmorHost *h, int data_fd, Error *reterr) {
     if (r >= 0 && aa_kernel_interface_new(&h->kernel, features, NULL) < 0)
         r = error_failed(reterr, errno, "apparmor", "profiles cannot be loaded: %s", strerror(errno));
     if (r >= 0)
-        r = apparmor_compiler_init(&h->compiler, data_fd, id, aa_features_supports(features, "mount/move_mount"),
-                                   reterr);
+        r = apparmor_compiler_init(&h->compiler, data_fd, id, reterr);
     aa_features_unref(features);
     return r;
 }

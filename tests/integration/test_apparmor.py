@@ -239,6 +239,7 @@ CALLS = {
     "mount": ("call(165, b'none', b'/mnt', b'tmpfs', 0, 0)", 0, "mount", "mount"),
     "remount": ("call(165, b'none', b'/', 0, 0x20 | 0x1000, 0)", 0, "mount", "mount"),
     "bind": ("call(165, b'/usr', b'/mnt', 0, 0x1000, 0)", 0, "mount", "mount"),
+    "mount_setattr": ("call(442, -100, b'/', 0, bytes(16) + (1 << 18).to_bytes(8, 'little') + bytes(8), 32)", 0, "mount", "sys_admin"),
     "umount": ("call(166, b'/proc', 2)", 0, "umount", "sys_admin"),
     "pivot_root": ("call(155, b'/mnt', b'/mnt')", errno.EBUSY, "pivotroot", "sys_admin"),
     "init_module": ("call(175, 0, 0, 0)", errno.ENOEXEC, "capable", "sys_module"),
