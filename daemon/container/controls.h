@@ -66,7 +66,7 @@ int container_controls_decide(const ContainerEnvironment *e, ContainerSpec *spec
 /* The same for other limits of a container that runs. */
 int container_controls_check_limits(const ContainerSpec *spec, const ContainerLimits *limits, Error *reterr);
 
-/* What the event `controlAbsent` says; empty if there is nothing to say. */
+/* What the event `started` says of absent ones, after "without "; empty if there is nothing to say. */
 void container_controls_describe(const ContainerSpec *spec, char ret[CONTROL_MESSAGE_MAX]);
 
 /* Adds a row for each control that is to be absent because the host has none. For threads. PID: the first process. */

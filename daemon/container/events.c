@@ -20,7 +20,6 @@ struct ContainerEvents {
 static const char *const kinds[_CONTAINER_EVENT_MAX] = {
     [CONTAINER_EVENT_CREATED] = "created",
     [CONTAINER_EVENT_STARTED] = "started",
-    [CONTAINER_EVENT_CONTROL_ABSENT] = "controlAbsent",
     [CONTAINER_EVENT_EXITED] = "exited",
     [CONTAINER_EVENT_OOM] = "oom",
     [CONTAINER_EVENT_LIMIT_REACHED] = "limitReached",

@@ -325,11 +325,11 @@ static void adopt_results(Container *c, StartJob *s) {
     c->dirty = true;
 }
 
-static void tell_absent_controls(Container *c) {
-    char text[CONTROL_MESSAGE_MAX];
-    container_controls_describe(c->spec, text);
-    if (text[0])
-        container_add_event(c, CONTAINER_EVENT_CONTROL_ABSENT, text);
+static void tell_started(Container *c) {
+    char absent[CONTROL_MESSAGE_MAX], text[CONTROL_MESSAGE_MAX + sizeof("without ")];
+    container_controls_describe(c->spec, absent);
+    (void) snprintf(text, sizeof(text), "without %s", absent);
+    container_add_event(c, CONTAINER_EVENT_STARTED, absent[0] ? text : NULL);
 }
 
 static void start_succeeded(Container *c, StartJob *s) {
@@ -345,8 +345,7 @@ static void start_succeeded(Container *c, StartJob *s) {
     c->state = CONTAINER_RUNNING;
     log_event(LOG_INFO, LOG_ID_STARTED, c->id, c->spec->owner, "Container %s (%s) has been started as process %d",
               c->id, container_name(c), (int) c->pid);
-    container_add_event(c, CONTAINER_EVENT_STARTED, NULL);
-    tell_absent_controls(c);
+    tell_started(c);
     container_begin_accounting(c);
     container_tell(c, CONTAINER_NOTICE_STARTED, NULL);
     container_apply_pending(c);

@@ -369,7 +369,7 @@ def test_events_in_order(kennel):
         kinds = []
         while not kinds or kinds[-1] != "removed":
             event = c.receive("Events")[0]["event"]
-            if event["name"] == "e" and event["kind"] != "controlAbsent":  # which is for hosts without labels
+            if event["name"] == "e":
                 kinds.append(event["kind"])
                 if event["kind"] == "exited":
                     assert event["exit"]["code"] == 4
@@ -383,7 +383,7 @@ def test_events_since_and_of_one(kennel):
     wait_for(lambda: kennel.containers() == [], "the containers to remove themselves")
     with kennel.connect() as c:
         events = [r["event"] for r in c.stream("Events", sinceUsec=before, follow=False) if r.get("event")]
-    kinds = [e["kind"] for e in events if e["name"] == "g" and e["kind"] != "controlAbsent"]
+    kinds = [e["kind"] for e in events if e["name"] == "g"]
     assert kinds == ["created", "started", "exited", "removed"]
     assert all(e["timestampUsec"] >= before for e in events)
     out = kennel.kennel("events", "--since", "1m", "--format", "json").json_lines()
@@ -402,7 +402,7 @@ def test_events_of_kill_pause_and_failure(kennel):
     with kennel.connect() as c:
         events = [r["event"] for r in c.stream("Events", sinceUsec=before, follow=False) if r.get("event")]
     kinds = [e["kind"] for e in events if e["name"] == "h"]
-    assert [k for k in kinds if k not in ("killed", "controlAbsent")] == ["created", "started", "paused", "resumed", "exited"]
+    assert [k for k in kinds if k != "killed"] == ["created", "started", "paused", "resumed", "exited"]
     assert "killed" in kinds
     failed = [e for e in events if e["name"] == "broken" and e["kind"] == "failed"]
     assert len(failed) == 1 and failed[0]["message"]

@@ -9,12 +9,8 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-/* But for those of controls, which test-controls.c is about: the fixture's host has hardly any. */
 static const ContainerEvent *next_event(Fixture *f, const ContainerEvent *e) {
-    do
-        e = container_events_after(container_registry_events(f->registry), e ? e->serial : 0);
-    while (e && e->kind == CONTAINER_EVENT_CONTROL_ABSENT);
-    return e;
+    return container_events_after(container_registry_events(f->registry), e ? e->serial : 0);
 }
 
 static void expect_events(Fixture *f, const ContainerEventKind *kinds, size_t n) {
