@@ -26,7 +26,7 @@ int apparmor_policy_key(const AppArmorPolicy *p, const char *version, const char
                         char ret[static APPARMOR_KEY_SIZE]);
 
 /* Profiles are compiled so many at a time: neighbours in the pool, which are taken one after the other. */
-#define APPARMOR_BATCH 16U
+#define APPARMOR_BATCH 4U
 /* The first of the ids whose profiles are compiled together with that of ID_BASE. */
 uint32_t apparmor_policy_batch(uint32_t id_base);
 
