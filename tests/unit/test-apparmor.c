@@ -73,7 +73,7 @@ static void test_batches(void **state) {
     assert_int_equal(apparmor_policy_batch(size - SANDBOX_ID_COUNT), 0);
     assert_int_equal(apparmor_policy_batch(size), size);
     assert_int_equal(apparmor_policy_batch(1879048192), 1879048192);
-    assert_int_equal(apparmor_policy_batch(1879048192 + 15 * SANDBOX_ID_COUNT), 1879048192);
+    assert_int_equal(apparmor_policy_batch(1879048192 + (APPARMOR_BATCH - 1) * SANDBOX_ID_COUNT), 1879048192);
     /* of a pool of before, whose ranges began anywhere: its own is among them */
     assert_int_equal(apparmor_policy_batch(100000 + SANDBOX_ID_COUNT) % SANDBOX_ID_COUNT, 100000 % SANDBOX_ID_COUNT);
 }
