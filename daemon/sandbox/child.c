@@ -62,14 +62,15 @@ static void check_errno(const ChildPlan *p, SandboxStage stage, int r) {
         die(p, stage, -r, NULL);
 }
 
-/* The payload starts with every signal at its default and none blocked, whatever the daemon does with them. */
+/*
+ * The payload starts with every signal at its default and none blocked, whatever the daemon does with them. By the system
+ * calls: from glibc 2.41 on, sigaction() takes a lock, which another thread's posix_spawn() may have held at the clone.
+ */
 static void reset_signals(void) {
-    sigset_t none;
-    struct sigaction sa = { .sa_handler = SIG_DFL };
+    static const char none[64]; /* as the kernel's struct sigaction it says SIG_DFL, and it is an empty set */
     for (int s = 1; s < NSIG; s++)
-        (void) sigaction(s, &sa, NULL);
-    (void) sigemptyset(&none);
-    (void) sigprocmask(SIG_SETMASK, &none, NULL);
+        (void) syscall(SYS_rt_sigaction, s, none, NULL, NSIG / 8);
+    (void) syscall(SYS_rt_sigprocmask, SIG_SETMASK, none, NULL, NSIG / 8);
 }
 
 /* Closes every fd from 3 on but those in KEEP (negative ones count for nothing). Sorts KEEP. */
