@@ -111,7 +111,8 @@ def test_sigterm_leaves_containers_running_and_a_new_daemon_adopts_them(daemon):
     if limits:
         assert daemon.call("Stats", containers=[container])["samples"][0]["pids"]["limit"] == 50
     assert daemon.call("Verify", container=container)["passed"]
-    daemon.kennel("exec", container, "touch", "/tmp/go").ok()
+    # which may end the container, and so the program itself, before that has ended by itself
+    assert daemon.kennel("exec", container, "touch", "/tmp/go").code in (0, 137)
     assert daemon.wait_exited(container)["code"] == 9
     assert daemon.kennel("logs", container).ok() == "before\nafter\n"
 

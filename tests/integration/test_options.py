@@ -201,9 +201,9 @@ except OSError as e:
 def test_cpus_limit_is_in_force(kennel):
     program = """
 import time
-end = time.monotonic() + 1.0
+end, begin = time.monotonic() + 1.0, time.process_time()  # what it took to get here is no part of it
 while time.monotonic() < end: pass
-print(time.process_time())
+print(time.process_time() - begin)
 """
     assert float(kennel.run("--cpus", "0.2", "--", "python3", "-c", program).ok()) < 0.5
 
