@@ -44,6 +44,7 @@ static void mountinfo_is_parsed(void **state) {
     cgroup_mounts_done(&m);
     assert_int_equal(cgroup_mounts_parse("", &m), 0);
     assert_int_equal(m.n, 0);
+    cgroup_mounts_done(&m);
 }
 
 static void malformed_mountinfo_is_refused(void **state) {
