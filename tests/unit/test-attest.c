@@ -40,8 +40,7 @@ static void set_up(Subject *s) {
     s->host.proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(attest_prepare(&s->host, NULL), 0);
     s->mounts[0] = (SandboxMount){ .kind = SANDBOX_MOUNT_VOLUME, .target = (char *) "/no/such/volume" };
-    s->mounts[1] =
-        (SandboxMount){ .kind = SANDBOX_MOUNT_TMPFS, .target = (char *) "/no/such/tmpfs", .read_only = true };
+    s->mounts[1] = (SandboxMount){ .kind = SANDBOX_MOUNT_TMPFS, .target = (char *) "/no/such/tmpfs" };
     s->limit = (SandboxRlimit){ RLIMIT_NOFILE, 11, 12 };
     s->spec.id_base = 1000000;
     s->spec.mounts = s->mounts;
