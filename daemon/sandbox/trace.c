@@ -84,7 +84,11 @@ static int arm(unsigned timeout_msec, timer_t *ret) {
     };
     if (timer_create(CLOCK_MONOTONIC, &event, ret) < 0)
         return -errno;
-    return timer_settime(*ret, 0, &when, NULL) < 0 ? -errno : 0;
+    if (timer_settime(*ret, 0, &when, NULL) >= 0)
+        return 0;
+    int r = -errno;
+    (void) timer_delete(*ret);
+    return r;
 }
 
 /*
