@@ -30,6 +30,7 @@ static const char *const kinds[_CONTAINER_EVENT_MAX] = {
     [CONTAINER_EVENT_DETACHED] = "detached",
     [CONTAINER_EVENT_REMOVED] = "removed",
     [CONTAINER_EVENT_FAILED] = "failed",
+    [CONTAINER_EVENT_FINDING] = "finding",
 };
 
 const char *container_event_kind_to_string(ContainerEventKind k) {

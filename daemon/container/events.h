@@ -24,6 +24,7 @@ typedef enum ContainerEventKind {
     CONTAINER_EVENT_DETACHED,
     CONTAINER_EVENT_REMOVED,
     CONTAINER_EVENT_FAILED,
+    CONTAINER_EVENT_FINDING,
     _CONTAINER_EVENT_MAX,
 } ContainerEventKind;
 
@@ -41,6 +42,7 @@ typedef struct ContainerEvent {
     int exit_signal; /* 0: none */
     bool oom_killed;
     uint64_t finished_usec;
+    uint64_t finding;                  /* with FINDING: its number; 0: none */
     char limit[16];                    /* with LIMIT_REACHED: "pids", ... as in the interface; empty: none */
     char message[CONTROL_MESSAGE_MAX]; /* empty: none */
 } ContainerEvent;

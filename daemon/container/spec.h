@@ -11,6 +11,7 @@
 #include "container/controls.h"
 #include "container/limits.h"
 #include "sandbox/sandbox.h"
+#include "watch/finding.h"
 
 #define CONTAINER_IMAGE_HOST "host"
 
@@ -32,6 +33,7 @@ typedef struct ContainerSpec {
     uint32_t categories;                     /* the pair's number, taken from the pool by container; CATEGORIES_NONE */
     ContainerControl controls[_CONTROL_MAX]; /* modes that were asked for; then what they come to: controls.h */
     size_t n_controls;                       /* always all of them */
+    FindingAction watch[_FINDING_KIND_MAX];  /* as the call says; then, of the configuration where it says nothing */
     ContainerLimits limits;                  /* what is in force, once it runs */
     NetworkPort *ports;                      /* with SANDBOX_NETWORK_BRIDGE; owned */
     size_t n_ports;

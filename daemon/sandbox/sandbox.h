@@ -51,6 +51,7 @@ typedef struct SandboxProgram {
     int stdio[3]; /* -EBADF: /dev/null of the container; unused with a terminal */
     uint64_t capabilities;
     SeccompProgram *seccomp; /* NULL: unconfined */
+    bool tell_calls;         /* refused system calls that the profile has marked are told by SandboxProcess.calls_fd */
     char *apparmor_profile;  /* loaded; NULL: none */
     char *selinux_context;   /* NULL: none */
     SandboxRlimit *rlimits;
@@ -67,6 +68,7 @@ typedef struct SandboxSpec {
     int layer_fd;        /* an empty directory of ours, where the writable layer is made */
     bool layer_is_mount; /* layer_fd is the root of a detached mount, which is taken as it is */
     bool read_only;
+    bool image_only; /* nothing can be executed, or mapped to be, that can be written: see mounts.c */
     bool init;
     SandboxMount *mounts;
     size_t n_mounts;
@@ -87,6 +89,8 @@ typedef struct SandboxProcess {
     pid_t pid;
     int pidfd;
     int terminal_fd; /* the pseudo terminal's master, -EBADF without one */
+    int calls_fd;    /* where refused system calls are told (seccomp's listener); -EBADF: nowhere. In executed() too, where
+                      * whoever takes it sets it to -EBADF */
     uint32_t uid, gid;
     const gid_t *groups; /* supplementary ones; in executed() only */
     size_t n_groups;
@@ -103,11 +107,11 @@ typedef struct SandboxProcess {
 typedef struct SandboxPlacement {
     int cgroup_fd;
     int (*born)(void *userdata, const SandboxProcess *process, Error *reterr);
-    int (*executed)(void *userdata, const SandboxProcess *process, Error *reterr);
+    int (*executed)(void *userdata, SandboxProcess *process, Error *reterr);
     void *userdata;
 } SandboxPlacement;
 
-#define SANDBOX_PROCESS_INIT ((SandboxProcess){ .pidfd = -EBADF, .terminal_fd = -EBADF })
+#define SANDBOX_PROCESS_INIT ((SandboxProcess){ .pidfd = -EBADF, .terminal_fd = -EBADF, .calls_fd = -EBADF })
 void sandbox_process_done(SandboxProcess *p);
 
 typedef struct SandboxHost SandboxHost;

@@ -15,6 +15,7 @@
 #include "kennel/error.h"
 
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 
 /* A compiled program; shared, immutable, counted. */
 typedef struct SeccompProgram SeccompProgram;
@@ -41,5 +42,23 @@ int seccomp_cache_get(SeccompCache *c, const char *profile, uint64_t caps, Secco
 /* The text of the default profile (daemon/sandbox/seccomp-default.json, built in). */
 extern const char seccomp_default_profile[];
 
-/* Installs the program for the calling thread; no_new_privs is on. Runs after clone: no allocation. 0 or -errno. */
-int seccomp_install(const struct sock_fprog *fprog);
+/*
+ * Which refusals are told. Of the calls that a profile refuses with an errno, those that no ordinary program makes (by name,
+ * seccomp-told.c) return SECCOMP_RET_USER_NOTIF with that errno as its data, which means nothing to the kernel. Whoever has
+ * the listener answers with seccomp_program_answer(). Without a listener (seccomp_install() with RET_LISTENER NULL) the same
+ * program is installed with SECCOMP_RET_ERRNO in their place: `silent` below, made along with it.
+ */
+const struct sock_fprog *seccomp_program_silent(const SeccompProgram *p);
+/* Does the program tell of anything, and does it let the process hand its listener over (sendmsg)? */
+bool seccomp_program_tells(const SeccompProgram *p);
+/*
+ * What the program says of a call, by running it: the errno to refuse it with. ENOSYS if it would not refuse it at all, or in
+ * another way: such a call is never told, and must not be let through because somebody says so.
+ */
+int seccomp_program_answer(const SeccompProgram *p, const struct seccomp_data *call);
+/* "mount"; NULL if the number has no name there. Static. ARCHITECTURE: AUDIT_ARCH_*. */
+const char *seccomp_call_name(uint32_t architecture, int number);
+
+/* Installs the program for the calling thread; no_new_privs is on. Runs after clone: no allocation. 0 or -errno.
+ * RET_LISTENER (may be NULL): the new listener's fd. */
+int seccomp_install(const struct sock_fprog *fprog, int *ret_listener);
