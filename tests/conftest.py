@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "integration"))
 
 import images  # noqa: E402
+import rogues  # noqa: E402
 from kenneld import SANITIZED, Kenneld, controllers, label, wait_for  # noqa: E402
 from measure import Disk  # noqa: E402
 
@@ -135,6 +136,20 @@ def load(cache_directory):
     subprocess.run(["cc", *flags, "-o", directory / "load.new", source], check=True)
     (directory / "load.new").rename(directory / "load")
     return ("-v", f"{directory}:/mnt:ro")
+
+
+@pytest.fixture(scope="session")
+def rogue(cache_directory):
+    """tests/containment/rogue.c, compiled."""
+    path = cache_directory / "rogue"
+    rogues.compile_rogue(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def rogue_root(cache_directory, busybox_root, rogue):
+    """The busybox root with /bin/rogue in it."""
+    return rogues.root_with(busybox_root, cache_directory / "rogue-root", rogue)
 
 
 @pytest.fixture(scope="module")

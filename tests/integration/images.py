@@ -30,11 +30,13 @@ def busybox(path):
 
 
 SERVER = "postgresql-15"
+# What test_false_alarms.py has at work, beside the server; test_images.py needs the first three.
+ORDINARY = "python3-minimal,gcc,libc6-dev,python3-venv,nodejs,nginx-light,systemd"
 
 
 def debian(path):
-    """A small Debian with bash, python3, gcc and all that postgresql's server needs, but not the server itself: its
-    package is in PATH.debs. mmdebstrap finds its mirror by itself."""
+    """A small Debian with bash, python3, gcc, node, nginx, systemd's tools and all that postgresql's server needs, but not
+    the server itself: its package is in PATH.debs. mmdebstrap finds its mirror by itself."""
     path = pathlib.Path(path)
     done = path.with_suffix(".done")
     if done.exists():
@@ -47,7 +49,7 @@ def debian(path):
         "mmdebstrap",
         "--variant=minbase",
         "--mode=root",
-        f"--include=python3-minimal,gcc,libc6-dev,{SERVER}",
+        f"--include={ORDINARY},{SERVER}",
         "--aptopt=APT::Install-Recommends false",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         "--dpkgopt=path-exclude=/usr/share/man/*",
