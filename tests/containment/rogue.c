@@ -6,6 +6,7 @@
  *
  *   serve SOCKET                     a service that starts what it is told: see serve()
  *   memfd NAME FILE ARGUMENT...      executes a copy of FILE from a memfd
+ *   map FILE                         maps FILE to be executed
  *   calls                            system calls that a profile refuses; then sleeps
  *   loop-refused SECONDS             the same refused call again and again; prints how many a second
  *   loop-getpid SECONDS              an allowed one
@@ -44,10 +45,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SEPARATOR   '\x1f'
-#define WORDS_MAX   64
-#define CANARIES    8
-#define REQUEST_MAX 4096
+#define SEPARATOR     '\x1f'
+#define WORDS_MAX     64
+#define CANARIES      4
+#define REQUEST_MAX   4096
+#define RESERVED_PIDS 300 /* the kernel's */
 
 static _Noreturn void keep(void) {
     for (;;)
@@ -130,6 +132,13 @@ static int run_memfd(char **a) {
     char *none[] = { NULL };
     syscall(SYS_execveat, out, "", a + 2, none, AT_EMPTY_PATH);
     return fail("execveat");
+}
+
+static int map(char **a) {
+    int fd = open(a[0], O_RDONLY | O_CLOEXEC);
+    void *at = fd < 0 ? MAP_FAILED : mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    puts(at == MAP_FAILED ? strerrorname_np(errno) : "ok");
+    return 0;
 }
 
 static void told(const char *name, long result) {
@@ -215,65 +224,48 @@ static int bomb(bool parents_end) {
 
 /* --- races -------------------------------------------------------------------------------------------------------- */
 
-typedef struct Canary {
-    pid_t pid;
-    int leash; /* it ends by itself when this is closed */
-} Canary;
-
-static Canary canaries[CANARIES];
+static pid_t canaries[CANARIES]; /* 0: none */
 static unsigned innocent_killed, taken;
 
-static pid_t canary_fork(int *ret_leash) {
-    int leash[2];
-    if (pipe2(leash, O_CLOEXEC) < 0)
-        return -1;
+static pid_t sleeper(void) {
     pid_t pid = fork();
-    if (pid == 0) {
-        char c;
-        close(leash[1]);
-        while (read(leash[0], &c, 1) < 0) {
-        }
-        _exit(7);
-    }
-    close(leash[0]);
-    *ret_leash = leash[1];
+    if (pid == 0)
+        keep();
     return pid;
 }
 
-static void canary_release(Canary *c) {
+/* Ends it by SIGTERM: nobody else sends that one. */
+static void canary_release(pid_t pid) {
     int status;
-    if (!c->pid)
+    if (pid <= 0)
         return;
-    close(c->leash);
-    if (waitpid(c->pid, &status, 0) != c->pid || !WIFEXITED(status) || WEXITSTATUS(status) != 7)
+    kill(pid, SIGTERM);
+    if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM)
         innocent_killed++;
-    *c = (Canary){};
 }
 
 /* An innocent process gets the number that was free a moment ago, as soon as the kernel gives it out again. */
 static void take_over(pid_t number) {
     static unsigned next;
-    Canary *slot = canaries + next++ % CANARIES;
-    canary_release(slot);
+    pid_t *slot = canaries + next++ % CANARIES;
+    canary_release(*slot);
+    *slot = 0;
     for (int tries = 0; tries < 1000; tries++) {
-        int leash;
-        pid_t pid = canary_fork(&leash);
-        if (pid < 0)
-            continue;
-        Canary c = { pid, leash };
+        pid_t pid = sleeper();
         if (pid == number) {
-            *slot = c;
+            *slot = pid;
             taken++;
             return;
         }
-        canary_release(&c); /* it lived for a moment, and was nobody's victim either */
+        canary_release(pid); /* it lived for a moment, and was nobody's victim either */
     }
 }
 
 /*
  * On one connection: 'v' forks a victim and answers with its pid. When that has been killed its number goes to an innocent
  * process at once, without being asked, and then the answer is by which signal the victim has ended. 'q' answers how many
- * innocent processes were killed, and how many had a victim's number.
+ * innocent processes were killed, and how many had a victim's number. 'f' uses up the numbers below 300, which the kernel
+ * gives out only once, and answers with the first one above.
  */
 static int races(char **a) {
     int listener = listen_at(a[0]);
@@ -283,14 +275,20 @@ static int races(char **a) {
     char command;
     while (fd >= 0 && recv(fd, &command, 1, 0) == 1) {
         if (command == 'q') {
-            for (size_t i = 0; i < CANARIES; i++)
-                canary_release(canaries + i);
+            for (size_t i = 0; i < CANARIES; canaries[i++] = 0)
+                canary_release(canaries[i]);
             dprintf(fd, "%u %u\n", innocent_killed, taken);
             continue;
         }
-        pid_t victim = fork();
-        if (victim == 0)
-            keep();
+        if (command == 'f') {
+            pid_t pid;
+            do
+                canary_release(pid = sleeper());
+            while (pid < RESERVED_PIDS);
+            dprintf(fd, "%d\n", pid);
+            continue;
+        }
+        pid_t victim = sleeper();
         dprintf(fd, "%d\n", victim);
         int status = 0;
         if (waitpid(victim, &status, 0) != victim)
@@ -336,6 +334,8 @@ int main(int argc, char **argv) {
         return serve(a);
     if (strcmp(verb, "memfd") == 0 && n >= 3)
         return run_memfd(a);
+    if (strcmp(verb, "map") == 0 && n == 1)
+        return map(a);
     if (strcmp(verb, "calls") == 0)
         return make_calls();
     if (strcmp(verb, "loop-refused") == 0 && n == 1)

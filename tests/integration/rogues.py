@@ -3,6 +3,7 @@
 
 import contextlib
 import ctypes
+import functools
 import hashlib
 import os
 import pathlib
@@ -13,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from kenneld import PATIENCE, REPOSITORY, SLOWNESS, host_pids_of
+from kenneld import PATIENCE, REPOSITORY, SLOWNESS, cgroup_directories
 
 SECOND = 1.0 * SLOWNESS  # in which a finding has to be there
 LOOK = 2.0 * SLOWNESS  # in which one has to be there that only the look once a second can make
@@ -171,13 +172,19 @@ def listen_in(pid, port=0):
     return got[0], got[0].getsockname()[1]
 
 
+@functools.lru_cache(maxsize=64)
+def cgroup2_directory(container):
+    (directory,) = [d for d in cgroup_directories(container) if os.path.exists(f"{d}/cgroup.freeze")]
+    return directory
+
+
 def numbers_of(container):
-    """{pid inside: host pid} of a container's processes."""
+    """{pid inside: host pid} of a container's processes, by its cgroup; CONTAINER is an id."""
     found = {}
-    for host_pid in host_pids_of(container):
+    for host_pid in pathlib.Path(cgroup2_directory(container), "cgroup.procs").read_text().split():
         with contextlib.suppress(OSError):
             status = pathlib.Path(f"/proc/{host_pid}/status").read_text()
-            found[int(status.split("NSpid:")[1].split("\n")[0].split()[-1])] = host_pid
+            found[int(status.split("NSpid:")[1].split("\n")[0].split()[-1])] = int(host_pid)
     return found
 
 
