@@ -17,6 +17,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 
 #define TICK_USEC   1000000ULL
 #define SLACK_USEC  100000ULL
