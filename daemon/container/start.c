@@ -112,7 +112,7 @@ static int start_compile(StartJob *s, Error *reterr) {
     if (spec->seccomp_unconfined)
         return 0;
     SeccompCache *cache = s->job.container->registry->environment.seccomp;
-    int r = seccomp_cache_get(cache, spec->seccomp_profile, spec->sandbox.program.capabilities, &s->seccomp, reterr);
+    int r = seccomp_cache_get(cache, spec->seccomp_profile, spec->sandbox.program.capabilities, false, &s->seccomp, reterr);
     if (r < 0)
         return r;
     const struct sock_fprog *p = seccomp_program_fprog(s->seccomp);
@@ -174,7 +174,7 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
 }
 
 /* It has executed its program and waits at the first instruction. */
-static int executed(void *userdata, const SandboxProcess *process, Error *reterr) {
+static int executed(void *userdata, SandboxProcess *process, Error *reterr) {
     StartJob *s = userdata;
     const Container *c = s->job.container;
     ContainerProof proof = {
