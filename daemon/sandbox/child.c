@@ -242,6 +242,28 @@ static void enter_working_directory(const ChildPlan *p) {
         die(p, STAGE_WORKING_DIRECTORY, EXDEV, NULL);
 }
 
+/*
+ * No way back past this point: what follows has to be allowed by the profile itself, and must not be told either (see
+ * seccomp-told.c), since until the parent has the listener nobody answers. Where the daemon itself runs below a filter with
+ * a listener, there can be no second one: then nothing is told.
+ */
+static void confine_calls(const ChildPlan *p) {
+    const SeccompProgram *program = p->program->seccomp;
+    Report report = { .kind = REPORT_CALLS };
+    int listener = -EBADF, r = -EBUSY;
+
+    if (!program)
+        return;
+    if (p->program->tell_calls && seccomp_program_tells(program))
+        r = seccomp_install(seccomp_program_fprog(program), &listener);
+    if (r == -EBUSY)
+        r = seccomp_install(seccomp_program_silent(program), NULL);
+    check_errno(p, STAGE_SECCOMP, r);
+    /* It closes itself at execve. */
+    if (listener >= 0)
+        check_errno(p, STAGE_SECCOMP, fd_send(p->socket, &listener, 1, &report, sizeof(report)));
+}
+
 static _Noreturn void execute(const ChildPlan *p) {
     int code = ENOENT;
     if (p->init_fd >= 0) {
@@ -284,8 +306,6 @@ _Noreturn void child_run(const ChildPlan *p) {
     enter_working_directory(p);
 
     check(p, STAGE_NO_NEW_PRIVS, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    /* No way back past this point: what follows has to be allowed by the profile itself. */
-    if (p->program->seccomp)
-        check_errno(p, STAGE_SECCOMP, seccomp_install(seccomp_program_fprog(p->program->seccomp)));
+    confine_calls(p);
     execute(p);
 }

@@ -66,7 +66,7 @@ typedef enum SandboxStage {
 const char *sandbox_stage_to_string(SandboxStage s);
 
 /* The child's messages on its SOCK_SEQPACKET socket. */
-typedef enum ReportKind { REPORT_TERMINAL, REPORT_FAILURE } ReportKind;
+typedef enum ReportKind { REPORT_TERMINAL, REPORT_CALLS, REPORT_FAILURE } ReportKind;
 
 typedef struct Report {
     ReportKind kind;
