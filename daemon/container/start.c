@@ -115,7 +115,8 @@ static int start_compile(StartJob *s, Error *reterr) {
     if (spec->seccomp_unconfined)
         return 0;
     SeccompCache *cache = s->job.container->registry->environment.seccomp;
-    int r = seccomp_cache_get(cache, spec->seccomp_profile, spec->sandbox.program.capabilities, false, &s->seccomp, reterr);
+    int r =
+        seccomp_cache_get(cache, spec->seccomp_profile, spec->sandbox.program.capabilities, false, &s->seccomp, reterr);
     if (r < 0)
         return r;
     const struct sock_fprog *p = seccomp_program_fprog(s->seccomp);

@@ -139,8 +139,7 @@ json_object *render_event(const ContainerEvent *e) {
 json_object *render_finding(const Container *c, const Finding *f) {
     _cleanup_json_ json_object *o = finding_to_json(f);
     if (!o || render_add_string(o, "container", container_id(c)) < 0 ||
-        render_add_string(o, "name", container_name(c)) < 0 ||
-        render_add_int(o, "owner", container_spec(c)->owner) < 0)
+        render_add_string(o, "name", container_name(c)) < 0 || render_add_int(o, "owner", container_spec(c)->owner) < 0)
         return NULL;
     return TAKE_PTR(o);
 }
