@@ -254,11 +254,41 @@ static int parse_group(const Key *k, const char *value, Config *c) {
     return 0;
 }
 
+/* Words of the configuration, in its case. */
+static int parse_action(const Key *k, const char *value, Config *c) {
+    static const struct {
+        const char *word;
+        FindingAction action;
+    } words[] = {
+        { "off", FINDING_OFF },
+        { "report", FINDING_REPORT },
+        { "kill-process", FINDING_KILL_PROCESS },
+        { "freeze", FINDING_FREEZE_CONTAINER },
+        { "kill", FINDING_KILL_CONTAINER },
+    };
+    for (size_t i = 0; i < ELEMENTSOF(words); i++)
+        if (strcmp(words[i].word, value) == 0) {
+            memcpy((char *) c + k->offset, &words[i].action, sizeof(words[i].action));
+            return 0;
+        }
+    return -EINVAL;
+}
+
+/* Whether it is there, and whose it is, is seen when it is opened. */
+static int parse_path(const Key *k, const char *value, Config *c) {
+    size_t length = strlen(value);
+    if (length < k->min || length > k->max || value[0] != '/')
+        return -EINVAL;
+    memcpy((char *) c + k->offset, value, length + 1);
+    return 0;
+}
+
 #define PLACE(field)   offsetof(Config, field)
 #define CEILING(field) offsetof(Config, tenant_limits.field)
 #define RATE(field)    offsetof(CgroupDeviceLimits, field)
 
 #define MODES   "required or best-effort"
+#define ACTIONS "off, report, kill-process, freeze or kill"
 #define BYTES   "with K, M, G or T for powers of 1024,"
 #define DEVICES "a list of DEVICE:N such as /dev/vda:10M, 8:16:1M, at most 16 disks, each once, with "
 
@@ -287,6 +317,31 @@ static const Key keys[] = {
     { "control-devices", parse_control, PLACE(control_modes[CONTROL_DEVICES]), 0, 0, MODES, NULL, false },
     { "control-storage", parse_control, PLACE(control_modes[CONTROL_STORAGE]), 0, 0, MODES, NULL, false },
     { "control-pids", parse_control, PLACE(control_modes[CONTROL_PIDS]), 0, 0, MODES, NULL, false },
+    { "watch-foreign-program", parse_action, PLACE(watch_actions[FINDING_FOREIGN_PROGRAM]), 0, 0, ACTIONS, NULL,
+      false },
+    { "watch-foreign-script", parse_action, PLACE(watch_actions[FINDING_FOREIGN_SCRIPT]), 0, 0, ACTIONS, NULL, false },
+    { "watch-deleted-program", parse_action, PLACE(watch_actions[FINDING_DELETED_PROGRAM]), 0, 0, ACTIONS, NULL,
+      false },
+    { "watch-preload", parse_action, PLACE(watch_actions[FINDING_PRELOAD]), 0, 0, ACTIONS, NULL, false },
+    { "watch-refused-call", parse_action, PLACE(watch_actions[FINDING_REFUSED_CALL]), 0, 0, ACTIONS, NULL, false },
+    { "watch-hidden-process", parse_action, PLACE(watch_actions[FINDING_HIDDEN_PROCESS]), 0, 0, ACTIONS, NULL, false },
+    { "watch-foreign-process", parse_action, PLACE(watch_actions[FINDING_FOREIGN_PROCESS]), 0, 0, ACTIONS, NULL,
+      false },
+    { "watch-fork-storm", parse_action, PLACE(watch_actions[FINDING_FORK_STORM]), 0, 0, ACTIONS, NULL, false },
+    { "watch-cpu", parse_action, PLACE(watch_actions[FINDING_CPU]), 0, 0, ACTIONS, NULL, false },
+    { "watch-listener", parse_action, PLACE(watch_actions[FINDING_LISTENER]), 0, 0, ACTIONS, NULL, false },
+    { "watch-connection", parse_action, PLACE(watch_actions[FINDING_CONNECTION]), 0, 0, ACTIONS, NULL, false },
+    { "watch-disguise", parse_action, PLACE(watch_actions[FINDING_DISGUISE]), 0, 0, ACTIONS, NULL, false },
+    { "watch-forks-per-second", parse_number, PLACE(watch_forks_per_second), 1, 1000000, "a number from 1 to 1000000",
+      NULL, false },
+    { "watch-cpu-seconds", parse_number, PLACE(watch_cpu_seconds), 1, 86400, "a number of seconds from 1 to 86400",
+      NULL, false },
+    { "watch-calls-per-second", parse_number, PLACE(watch_calls_per_second), 1, 1000000, "a number from 1 to 1000000",
+      NULL, false },
+    { "quarantine", parse_path, PLACE(quarantine), 2, CONFIG_PATH_MAX, "the absolute path of a directory", NULL,
+      false },
+    { "quarantine-max", parse_bytes, PLACE(quarantine_max), 1ULL << 20, BYTES_MAX,
+      "a number of bytes from 1M on, " BYTES, NULL, false },
     { "tenant-memory-max", parse_limit_bytes, CEILING(cgroup.memory), CGROUP_MEMORY_MIN, BYTES_MAX,
       "none or a number of bytes from 4M on, " BYTES, "memory", false },
     { "tenant-memory-swap-max", parse_limit_bytes, CEILING(cgroup.memory_swap), CGROUP_MEMORY_MIN, BYTES_MAX,

@@ -8,8 +8,10 @@
 
 #include "container/controls.h"
 #include "container/limits.h"
+#include "watch/finding.h"
 
 #define CONFIG_GROUP_MAX 32U
+#define CONFIG_PATH_MAX  255U
 /* Bytes of a writable layer for which nobody said anything. */
 #define CONFIG_DISK_DEFAULT (16ULL * 1024 * 1024 * 1024)
 
@@ -21,9 +23,13 @@ typedef struct Config {
     uint32_t starts_max; /* starts of one uid in progress at a time */
     uint64_t log_max_bytes;
     NetworkConfig network;
-    uint64_t disk_default;                   /* STORAGE_LIMIT_NONE: no limit */
-    ControlMode control_modes[_CONTROL_MAX]; /* UNSET: the default of container/controls.c */
-    ContainerLimits tenant_limits;           /* ceilings for callers who are not root */
+    uint64_t disk_default;                          /* STORAGE_LIMIT_NONE: no limit */
+    ControlMode control_modes[_CONTROL_MAX];        /* UNSET: the default of container/controls.c */
+    FindingAction watch_actions[_FINDING_KIND_MAX]; /* UNSET: the default of container/watch.c */
+    uint32_t watch_forks_per_second, watch_cpu_seconds, watch_calls_per_second;
+    char quarantine[CONFIG_PATH_MAX + 1]; /* empty: no copies are kept */
+    uint64_t quarantine_max;
+    ContainerLimits tenant_limits; /* ceilings for callers who are not root */
 } Config;
 
 /* The ids end below 0x7FFE0000, where systemd's foreign range begins. */
@@ -37,6 +43,10 @@ typedef struct Config {
         .log_max_bytes = 64ULL * 1024 * 1024,                                                                          \
         .network = NETWORK_CONFIG_INIT,                                                                                \
         .disk_default = CONFIG_DISK_DEFAULT,                                                                           \
+        .watch_forks_per_second = 500,                                                                                 \
+        .watch_cpu_seconds = 60,                                                                                       \
+        .watch_calls_per_second = 2000,                                                                                \
+        .quarantine_max = 1ULL << 30,                                                                                  \
         .tenant_limits = CONTAINER_LIMITS_NONE,                                                                        \
     })
 

@@ -53,6 +53,8 @@ struct Daemon {
     AppArmorHost *apparmor;
     SELinuxHost *selinux;
     Error apparmor_missing, selinux_missing, devices_missing;
+    Watch *watch;
+    int quarantine_fd;
     ContainerRegistry *registry;
     Server *server;
     DaemonSocket socket;
@@ -179,6 +181,9 @@ static ContainerEnvironment make_environment(const Daemon *d) {
         .apparmor_missing = d->apparmor_missing.message,
         .selinux_missing = d->selinux_missing.message,
         .devices_missing = d->devices_missing.kind == ERROR_NONE ? NULL : d->devices_missing.message,
+        .watch = d->watch,
+        .quarantine_fd = d->quarantine_fd,
+        .quarantine_max = d->quarantine_fd >= 0 ? d->config.quarantine_max : 0,
         .fd_store = d->fd_store,
         .state_fd = d->state_fd,
         .data_fd = d->data_fd,
@@ -192,6 +197,7 @@ static ContainerEnvironment make_environment(const Daemon *d) {
         .jobs_wait_usec = JOBS_WAIT_USEC,
     };
     memcpy(e.control_modes, d->config.control_modes, sizeof(e.control_modes));
+    memcpy(e.watch_actions, d->config.watch_actions, sizeof(e.watch_actions));
     return e;
 }
 
@@ -247,6 +253,42 @@ static int check_ceilings(Daemon *d, Error *reterr) {
     return 0;
 }
 
+/* Programs out of containers lie there: nobody but root may so much as look into it. */
+static int open_quarantine(Daemon *d, Error *reterr) {
+    const char *path = d->config.quarantine;
+    struct stat st;
+    if (!path[0])
+        return 0;
+    _cleanup_fd_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return error_failed(reterr, errno, "quarantine", "the quarantine directory %s cannot be opened: %s", path,
+                            strerror(errno));
+    if (st.st_uid != 0 || (st.st_mode & 07777) != 0700)
+        return error_failed(
+            reterr, EPERM, "quarantine",
+            "the quarantine directory %s belongs to uid %u and has mode %04o; it must be root's own, with "
+            "mode 0700",
+            path, st.st_uid, (unsigned) (st.st_mode & 07777));
+    d->quarantine_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* Containers run without it too, as the host's other controls may be missing; Info says so. */
+static void open_watch(Daemon *d) {
+    Error error = ERROR_INIT;
+    WatchConfig config = {
+        .event = d->event,
+        .sandbox = d->sandbox,
+        .hierarchies = d->hierarchies,
+        .found = container_found,
+        .forks_per_second = d->config.watch_forks_per_second,
+        .cpu_seconds = d->config.watch_cpu_seconds,
+        .calls_per_second = d->config.watch_calls_per_second,
+    };
+    if (watch_new(&config, &d->watch, &error) < 0)
+        log_error("Containers are not watched for rogue processes: %s", error.message);
+}
+
 static int open_containers(Daemon *d, Error *reterr) {
     int r = seccomp_cache_new(&d->seccomp, reterr);
     if (r >= 0)
@@ -257,6 +299,10 @@ static int open_containers(Daemon *d, Error *reterr) {
         log_info("AppArmor is not used: %s", d->apparmor_missing.message);
     if (selinux_host_new(&d->selinux, &d->selinux_missing) < 0)
         log_info("SELinux is not used: %s", d->selinux_missing.message);
+    r = open_quarantine(d, reterr);
+    if (r < 0)
+        return r;
+    open_watch(d);
     ContainerEnvironment e = make_environment(d);
     warn_of_missing_controls(&e);
     r = container_registry_new(&e, &d->registry, reterr);
@@ -304,7 +350,7 @@ int daemon_new(const DaemonOptions *options, const Config *config, Daemon **ret,
         return error_failed(reterr, ENOMEM, "start", "out of memory");
     d->options = *options;
     d->config = *config;
-    d->state_fd = d->data_fd = d->passed_fd = -EBADF;
+    d->state_fd = d->data_fd = d->passed_fd = d->quarantine_fd = -EBADF;
     d->socket = DAEMON_SOCKET_INIT;
     raise_open_files();
     for (size_t i = 0; i < ELEMENTSOF(steps); i++) {
@@ -340,6 +386,8 @@ Daemon *daemon_free(Daemon *d) {
     if (d->workers && worker_pool_wait(d->workers, 0) < 0)
         return NULL;
     (void) worker_pool_free(d->workers);
+    (void) watch_free(d->watch);
+    d->quarantine_fd = fd_close(d->quarantine_fd);
     (void) sandbox_host_free(d->sandbox);
     (void) apparmor_host_free(d->apparmor);
     (void) selinux_host_free(d->selinux);

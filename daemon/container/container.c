@@ -61,6 +61,9 @@ Container *container_unref(Container *c) {
     (void) sd_event_source_disable_unref(c->exit_source);
     (void) sd_event_source_disable_unref(c->stop_source);
     (void) sd_event_source_disable_unref(c->retry_source);
+    (void) watch_subject_free(c->subject);
+    container_findings_done(c);
+    container_kills_free(c);
     container_adopted_done(c);
     (void) container_log_free(c->log);
     limit_watch_done(c);
@@ -156,6 +159,12 @@ static ContainerEvent make_event(const Container *c, ContainerEventKind kind, co
     (void) snprintf(e.name, sizeof(e.name), "%s", container_name(c));
     (void) snprintf(e.message, sizeof(e.message), "%s", message ? message : "");
     return e;
+}
+
+void container_add_finding_event(Container *c, uint64_t number, const char *message) {
+    ContainerEvent e = make_event(c, CONTAINER_EVENT_FINDING, message);
+    e.finding = number;
+    container_events_add(c->registry->events, &e);
 }
 
 void container_add_limit_event(Container *c, const char *limit, const char *message) {

@@ -25,6 +25,8 @@
 #include "util/fd-store.h"
 #include "util/process.h"
 #include "util/worker.h"
+#include "watch/removal.h"
+#include "watch/watch.h"
 
 #define CONTAINER_ID_LENGTH 12U
 
@@ -72,11 +74,15 @@ typedef struct ContainerEnvironment {
     AppArmorHost *apparmor; /* NULL: the host has none that Kennel could use, and apparmor_missing says why */
     SELinuxHost *selinux;   /* NULL: likewise */
     const char *apparmor_missing, *selinux_missing;
-    const char *devices_missing;             /* NULL: the device program is attached */
-    ControlMode control_modes[_CONTROL_MAX]; /* of the configuration */
-    FdStore *fd_store;                       /* NULL: nobody keeps descriptors while no daemon runs */
-    int state_fd;                            /* the state directory; containers/ID/ below it */
-    int data_fd;                             /* the data directory; containers/ID/ below it */
+    const char *devices_missing;                    /* NULL: the device program is attached */
+    ControlMode control_modes[_CONTROL_MAX];        /* of the configuration */
+    Watch *watch;                                   /* NULL: nothing is looked for */
+    FindingAction watch_actions[_FINDING_KIND_MAX]; /* of the configuration */
+    int quarantine_fd;                              /* where copies of programs go */
+    uint64_t quarantine_max;                        /* bytes of all of them; 0: none are kept */
+    FdStore *fd_store;                              /* NULL: nobody keeps descriptors while no daemon runs */
+    int state_fd;                                   /* the state directory; containers/ID/ below it */
+    int data_fd;                                    /* the data directory; containers/ID/ below it */
     uint32_t id_base; /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
     uint32_t id_ranges;
     unsigned containers_max_per_uid; /* for peers that are not root */
@@ -188,6 +194,39 @@ ContainerExec *container_exec_release(ContainerExec *x, bool kill);
  */
 typedef void (*ContainerListed)(void *userdata, ProcessInfo *processes, size_t n, const Error *error);
 int container_processes(Container *c, ContainerListed done, void *userdata, Error *reterr);
+
+/* ---- findings ---- */
+
+/* What a detector does for who says nothing: the configuration's, else the default. Never UNSET. */
+FindingAction container_watch_action(const ContainerEnvironment *e, FindingKind k);
+/* For WatchConfig.found; USERDATA is the container. */
+void container_found(void *userdata, Finding *consume_finding);
+
+size_t container_findings_count(const Container *c);
+/* In the order of their numbers, I from 0. */
+const Finding *container_finding(const Container *c, size_t i);
+const Finding *container_finding_numbered(const Container *c, uint64_t number); /* NULL: it is not kept any more */
+uint64_t container_findings_dropped(const Container *c);
+
+/* Is told of each new finding, and at most once a second of each that was seen again or has got its receipt. */
+typedef struct FindingFollower FindingFollower;
+struct FindingFollower {
+    void (*notify)(FindingFollower *f, Container *c, const Finding *finding);
+    ContainerRegistry *registry; /* NULL when not following */
+    FindingFollower *next, *previous;
+};
+void container_findings_follow(ContainerRegistry *r, FindingFollower *f);
+void container_findings_unfollow(FindingFollower *f); /* also when not following, or from its own notify() */
+
+/*
+ * Kills one process and tells how that ended; it is frozen with its container while it is looked at (watch/removal.h). The
+ * container's first process is spared. ERROR: no such process, or it could not be done; RECEIPT is then NULL.
+ */
+typedef void (*ContainerKilled)(void *userdata, const Receipt *receipt, const Error *error);
+int container_kill_exactly(Container *c, const RemovalTarget *target, bool descendants, ContainerKilled done,
+                           void *userdata, Error *reterr);
+/* The whole container, until nothing is left in its cgroup. */
+int container_kill_reported(Container *c, ContainerKilled done, void *userdata, Error *reterr);
 
 /* Attestation as a worker's job: CHECKS is valid in the callback. */
 typedef void (*ContainerVerified)(void *userdata, const CheckList *checks, const Error *error);

@@ -3,18 +3,16 @@
 /*
  * What may be asked of a container that runs: signals, stop, pause, detach, its processes, attestation.
  *
- * Signals go to pidfds. For a process named by a number, the pidfd is opened first and then everything that made it the
- * right one is checked again: whatever number is given to another process meanwhile, the signal goes to the one that
- * was checked, or nowhere.
+ * Signals go to pidfds; for a process named by a number see watch/removal.c.
  */
 
 #include "container/internal.h"
 #include "util/log.h"
 #include "util/paths.h"
+#include "watch/removal.h"
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define STATUS_MAX 65536U
 /* What a list of processes may keep of their commands: together, of one at least, and what an argument costs beside
@@ -31,8 +29,8 @@ int container_kill_all(Container *c) {
     return r < 0 && k < 0 ? k : 0;
 }
 
-static void add_killed_event(Container *c, int sig, const char *to) {
-    char message[96];
+void container_add_killed_event(Container *c, int sig, const char *to) {
+    char message[CONTROL_MESSAGE_MAX];
     const char *name = process_signal_to_string(sig);
     (void) snprintf(message, sizeof(message), "SIG%s%s", name ? name : "?", to);
     container_add_event(c, CONTAINER_EVENT_KILLED, message);
@@ -57,7 +55,7 @@ int container_kill(Container *c, int sig, Error *reterr) {
         return container_not_running(c, reterr, "it has exited");
     if (r < 0)
         return error_failed(reterr, -r, "kill", "the signal cannot be sent: %s", strerror(-r));
-    add_killed_event(c, sig, "");
+    container_add_killed_event(c, sig, "");
     return 0;
 }
 
@@ -84,26 +82,6 @@ static uint64_t status_mask(const char *status, const char *key) {
     return value ? strtoull(value, NULL, 16) : 0;
 }
 
-/*
- * The pids in NSpid, from the namespace of our /proc inwards; returns how many. Written to RET is the innermost.
- */
-static unsigned status_ns_pid(const char *status, pid_t *ret) {
-    const char *value = status_field(status, "NSpid");
-    unsigned n = 0;
-    while (value) {
-        char *end;
-        long pid = strtol(value, &end, 10);
-        if (end == value || *value == '\n')
-            break;
-        *ret = (pid_t) pid;
-        n++;
-        if (*end != '\t' && *end != ' ')
-            break;
-        value = end;
-    }
-    return n;
-}
-
 /* The kernel drops a signal for a pid 1 that neither handles nor blocks it (blocked: sigwait and signalfd). */
 static bool can_receive(pid_t pid, int sig) {
     _cleanup_free_ char *status = NULL;
@@ -117,7 +95,7 @@ static int on_stop_timeout(sd_event_source *source, uint64_t usec, void *userdat
     Container *c = userdata;
     c->stop_source = sd_event_source_disable_unref(c->stop_source);
     if (container_kill_all(c) >= 0)
-        add_killed_event(c, SIGKILL, " (stop: did not end in time)");
+        container_add_killed_event(c, SIGKILL, " (stop: did not end in time)");
     return 0;
 }
 
@@ -143,11 +121,11 @@ int container_stop(Container *c, uint64_t timeout_usec, Error *reterr) {
         return r;
     if (timeout_usec == 0 || !can_receive(c->pid, SIGTERM) || process_pidfd_signal(c->pidfd, SIGTERM) < 0 ||
         arm_stop(c, timeout_usec) < 0) {
-        add_killed_event(c, SIGKILL, " (stop)");
+        container_add_killed_event(c, SIGKILL, " (stop)");
         (void) container_kill_all(c);
         return 0;
     }
-    add_killed_event(c, SIGTERM, " (stop)");
+    container_add_killed_event(c, SIGTERM, " (stop)");
     if (c->state == CONTAINER_PAUSED) /* frozen, it would never see the signal */
         resume_quietly(c);
     return 0;
@@ -163,70 +141,10 @@ void container_apply_pending(Container *c) {
     if (c->pending_stop)
         (void) container_stop(c, c->pending_stop_usec, NULL);
     c->pending_stop = false;
+    container_go_on(c);
 }
 
-/* Is STATUS that of the process that the container knows as PID? Nested pid namespaces have numbers of their own. */
-static bool is_pid(const char *status, pid_t pid, unsigned level) {
-    pid_t found = 0;
-    return status_ns_pid(status, &found) == level && found == pid;
-}
-
-static int pid_namespace(pid_t pid, struct stat *ret) {
-    char path[40];
-    (void) snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int) pid);
-    return stat(path, ret) < 0 ? -errno : 0;
-}
-
-static bool same_pid_namespace(pid_t a, pid_t b) {
-    struct stat sa, sb;
-    if (pid_namespace(a, &sa) < 0 || pid_namespace(b, &sb) < 0)
-        return false;
-    return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
-/* Opens the process HOST_PID and checks, now that it cannot become another, that it is the one that was meant. */
-static int open_member(Container *c, pid_t host_pid, pid_t pid, unsigned level) {
-    _cleanup_fd_ int pidfd = process_pidfd_open(host_pid);
-    if (pidfd < 0)
-        return -ESRCH;
-    if (pid > 0) {
-        _cleanup_free_ char *status = NULL;
-        if (read_status(host_pid, &status) < 0 || !is_pid(status, pid, level) || !same_pid_namespace(host_pid, c->pid))
-            return -ESRCH;
-    }
-    if (cgroup_group_holds(c->group, host_pid, NULL) != 1)
-        return -ESRCH;
-    /* What was read is that process's own only if it has not been reaped since */
-    if (process_pidfd_pid(pidfd) != host_pid)
-        return -ESRCH;
-    return TAKE_FD(pidfd);
-}
-
-static int find_member(Container *c, pid_t pid, pid_t *ret_host_pid) {
-    _cleanup_free_ char *own = NULL;
-    pid_t ignored;
-    if (read_status(c->pid, &own) < 0)
-        return -ESRCH;
-    unsigned level = status_ns_pid(own, &ignored);
-    _cleanup_free_ pid_t *pids = NULL;
-    size_t n;
-    int r = cgroup_group_pids(c->group, &pids, &n);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < n; i++) {
-        _cleanup_free_ char *status = NULL;
-        if (read_status(pids[i], &status) < 0 || !is_pid(status, pid, level))
-            continue;
-        r = open_member(c, pids[i], pid, level);
-        if (r >= 0) {
-            *ret_host_pid = pids[i];
-            return r;
-        }
-    }
-    return -ESRCH;
-}
-
-static int no_such_process(Error *reterr, pid_t pid, const char *whose) {
+int container_no_such_process(Error *reterr, pid_t pid, const char *whose) {
     char subject[24];
     (void) snprintf(subject, sizeof(subject), "%d", (int) pid);
     return error_set(reterr, ERROR_NO_SUCH_PROCESS, ESRCH, subject, "the container has no process %d%s", (int) pid,
@@ -238,12 +156,13 @@ int container_kill_process(Container *c, pid_t pid, pid_t host_pid, int sig, Err
     if (r < 0)
         return r;
     pid_t found = host_pid;
-    _cleanup_fd_ int pidfd = pid > 0 ? find_member(c, pid, &found) : open_member(c, host_pid, 0, 0);
+    RemovalTarget target = { .host_pid = pid > 0 ? 0 : host_pid, .pid = pid };
+    _cleanup_fd_ int pidfd = removal_open(c->group, c->pid, &target, &found);
     if (pidfd < 0 && pidfd != -ESRCH)
         return error_failed(reterr, -pidfd, "kill", "the container's processes cannot be read: %s", strerror(-pidfd));
     r = pidfd < 0 ? pidfd : process_pidfd_signal(pidfd, sig);
     if (r == -ESRCH)
-        return no_such_process(reterr, pid > 0 ? pid : host_pid, pid > 0 ? "" : " (as the host sees it)");
+        return container_no_such_process(reterr, pid > 0 ? pid : host_pid, pid > 0 ? "" : " (as the host sees it)");
     if (r < 0)
         return error_failed(reterr, -r, "kill", "the signal cannot be sent: %s", strerror(-r));
     char to[64];
@@ -251,7 +170,7 @@ int container_kill_process(Container *c, pid_t pid, pid_t host_pid, int sig, Err
         (void) snprintf(to, sizeof(to), " to process %d (host %d)", (int) pid, (int) found);
     else
         (void) snprintf(to, sizeof(to), " to process %d of the host", (int) found);
-    add_killed_event(c, sig, to);
+    container_add_killed_event(c, sig, to);
     return 0;
 }
 
@@ -288,6 +207,7 @@ static void freeze_done(ContainerJob *j) {
     }
     if (f->done)
         f->done(f->userdata, error.kind == ERROR_NONE ? NULL : &error);
+    container_go_on(c);
 }
 
 static void plain_destroy(ContainerJob *j) {
@@ -313,10 +233,50 @@ static int freeze_submit(Container *c, bool freeze, ContainerDone done, void *us
     return 0;
 }
 
+static int freeze_later(Container *c, bool freeze, ContainerDone done, void *userdata) {
+    if (c->pending_freeze.there)
+        return -EBUSY;
+    c->pending_freeze = (PendingFreeze){ true, freeze, done, userdata };
+    return 0;
+}
+
 /* If this fails the stop's timeout kills it all the same: SIGKILL reaches what is frozen. */
 static void resume_quietly(Container *c) {
-    if (!c->freezing)
+    if (c->killing)
+        (void) freeze_later(c, false, NULL, NULL);
+    else if (!c->freezing)
         (void) freeze_submit(c, false, NULL, NULL);
+}
+
+static void do_pending_freeze(Container *c) {
+    PendingFreeze p = c->pending_freeze;
+    Error error = ERROR_INIT;
+    c->pending_freeze.there = false;
+    int r = container_require_alive(c, &error);
+    if (r >= 0)
+        r = freeze_submit(c, p.freeze, p.done, p.userdata);
+    if (r >= 0)
+        return;
+    if (error.kind == ERROR_NONE)
+        (void) error_failed(&error, -r, p.freeze ? "pause" : "resume", "the daemon has too much under way: %s",
+                            strerror(-r));
+    if (p.done)
+        p.done(p.userdata, &error);
+}
+
+/* Somebody's pause comes before a finding's, and both before the next process: none of them waits for ever. */
+void container_go_on(Container *c) {
+    if (c->killing || c->freezing || (c->state == CONTAINER_CREATED && !c->ended))
+        return;
+    if (c->pending_freeze.there)
+        do_pending_freeze(c);
+    if (c->freeze_wanted && !c->freezing) {
+        c->freeze_wanted = false;
+        if (!c->ended && c->state == CONTAINER_RUNNING && freeze_submit(c, true, NULL, NULL) < 0)
+            log_error("Container %s cannot be frozen, as a detector's action wants it: too much is under way", c->id);
+    }
+    if (!c->freezing)
+        container_kill_next(c);
 }
 
 int container_pause(Container *c, bool pause, ContainerDone done, void *userdata, Error *reterr) {
@@ -330,7 +290,7 @@ int container_pause(Container *c, bool pause, ContainerDone done, void *userdata
         return container_not_running(c, reterr, "it is paused already");
     if (!pause && c->state == CONTAINER_RUNNING)
         return container_not_running(c, reterr, "it is not paused");
-    r = freeze_submit(c, pause, done, userdata);
+    r = c->killing ? freeze_later(c, pause, done, userdata) : freeze_submit(c, pause, done, userdata);
     if (r < 0)
         return error_failed(reterr, -r, pause ? "pause" : "resume", "the daemon has too much under way: %s",
                             strerror(-r));
@@ -380,7 +340,7 @@ int container_remove(Container *c, bool force, ContainerDone done, void *userdat
     c->wants_remove = true;
     if (!c->ended && c->state != CONTAINER_CREATED) {
         (void) container_kill_all(c);
-        add_killed_event(c, SIGKILL, " (remove)");
+        container_add_killed_event(c, SIGKILL, " (remove)");
     }
     c->retry_source = sd_event_source_disable_unref(c->retry_source); /* somebody waits: try now */
     container_settle(c);

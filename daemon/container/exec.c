@@ -134,10 +134,20 @@ static void exec_failed(ContainerExec *x, const Error *error) {
     exec_free(x);
 }
 
+/* A filter of its own tells by a listener of its own. The subject belongs to the loop. */
+static void watch_calls(Container *c, SandboxProcess *p) {
+    int r = 0;
+    if (p->calls_fd >= 0 && c->subject)
+        r = watch_subject_add_calls(c->subject, TAKE_FD(p->calls_fd));
+    if (r < 0)
+        log_warning("Refused system calls of a program of Exec in container %s are not told: %s", c->id, strerror(-r));
+}
+
 static void exec_succeeded(ContainerExec *x, SandboxProcess *p) {
     x->pid = p->pid;
     x->pidfd = TAKE_FD(p->pidfd);
     x->terminal_fd = TAKE_FD(p->terminal_fd);
+    watch_calls(x->container, p);
     int r = sd_event_add_io(x->container->registry->environment.event, &x->source, x->pidfd, EPOLLIN, on_process, x);
     if (r < 0) {
         Error error = ERROR_INIT;
@@ -257,6 +267,8 @@ static int fill_in(const Container *c, SandboxProgram *p) {
     if (r < 0)
         return r;
     p->capabilities = own->capabilities;
+    p->tell_calls =
+        own->tell_calls && c->subject; /* without anybody who listens, the calls would fail in another way */
     (void) seccomp_program_unref(p->seccomp);
     p->seccomp = own->seccomp ? seccomp_program_ref(own->seccomp) : NULL;
     return 0;
@@ -266,7 +278,7 @@ static int check_exec(Container *c, Error *reterr) {
     int r = container_require_alive(c, reterr);
     if (r < 0)
         return r;
-    if (c->state == CONTAINER_PAUSED || c->freezing)
+    if (c->state == CONTAINER_PAUSED || c->freezing || c->freeze_wanted)
         return container_not_running(c, reterr, "it is paused");
     if (c->seccomp_missing)
         return error_failed(reterr, ENODATA, "exec", "the container's system call filter could not be restored");

@@ -15,6 +15,7 @@
 
 #include "cgroup/events.h"
 #include "container/container.h"
+#include "container/findings.h"
 #include "util/exits.h"
 
 #include <stdatomic.h>
@@ -25,6 +26,8 @@
 #define CONTAINER_RETRY_USEC   (10ULL * 1000000ULL) /* until the next attempt */
 #define CONTAINER_FREEZE_USEC  (5ULL * 1000000ULL)
 #define CONTAINER_EXECS_MAX    256U /* processes of Exec in one container: each costs the daemon two descriptors */
+/* For a process that is removed: to freeze its container, and to die. */
+#define CONTAINER_REMOVE_USEC  (3ULL * 1000000ULL)
 #define CONTAINER_SECCOMP_FILE "seccomp.bpf"
 /* In the file that daemons share: beyond the bytes of ids (65,536) and bridges (2^40 and 2^32 more). */
 #define CATEGORIES_FIRST_BYTE (1ULL << 41)
@@ -77,6 +80,30 @@ typedef struct LimitWatch {
     uint64_t full_times[_LIMIT_MAX];
 } LimitWatch;
 
+/* A process that is to be killed exactly: see kill-exactly.c. */
+typedef struct KillRequest {
+    RemovalTarget target;
+    bool descendants;
+    uint64_t finding;     /* of which it is the consequence; 0: somebody asked */
+    ContainerKilled done; /* may be NULL */
+    void *userdata;
+    struct KillRequest *next;
+} KillRequest;
+
+/* A pause or resume that waits for a removal, which has the container frozen meanwhile. */
+typedef struct PendingFreeze {
+    bool there, freeze;
+    ContainerDone done;
+    void *userdata;
+} PendingFreeze;
+
+/* What a container's findings may tell in events and in the log, which are everybody's: see watch.c. */
+typedef struct FindingVoice {
+    unsigned spent;
+    uint64_t since_usec; /* CLOCK_MONOTONIC */
+    unsigned untold;     /* findings */
+} FindingVoice;
+
 struct Container {
     unsigned n_ref;
     ContainerRegistry *registry;
@@ -107,6 +134,15 @@ struct Container {
     AccountEntry account; /* in the sampler while it runs */
     AccountText final;    /* its totals, once they are known */
     LimitWatch limits;
+    WatchSubject *subject; /* NULL: it is not watched, or not any more */
+    Findings *findings;    /* NULL: none yet */
+    sd_event_source *findings_timer;
+    FindingVoice voice;
+    KillRequest *kills, *last_kill;
+    unsigned n_kills;
+    bool killing;       /* a job has the container frozen to kill one process of it */
+    bool freeze_wanted; /* a finding's action, as soon as it can be */
+    PendingFreeze pending_freeze;
     ContainerLog *log;
     pid_t pid;
     int pidfd;
@@ -157,7 +193,8 @@ struct ContainerRegistry {
     uint8_t *ranges;          /* a bit for each range of the pool: taken, by whomever */
     uint32_t next_range;      /* where to look first */
     CategoryPool *categories; /* NULL where no container has any */
-    ContainerJob *jobs;       /* every job whose completion has not been called */
+    FindingFollower *followers, *next_to_tell;
+    ContainerJob *jobs; /* every job whose completion has not been called */
 };
 
 static inline uint64_t now_usec(void) {
@@ -225,6 +262,29 @@ void container_cleanup_last(Container *c);
 /* control.c */
 void container_apply_pending(Container *c);
 int container_kill_all(Container *c); /* no event, no questions */
+void container_add_killed_event(Container *c, int sig, const char *to);
+int container_no_such_process(Error *reterr, pid_t pid, const char *whose);
+/* What was put off while a process was removed, or the container frozen, comes now. */
+void container_go_on(Container *c);
+
+/* watch.c. The first with CONSUME_CALLS_FD also for the start's thread; *RET NULL: there is nothing to look for. */
+void container_watch_decide(const ContainerEnvironment *e, ContainerSpec *spec);
+int container_watch_begin(const Container *c, StorageLayer *layer, const SandboxProcess *process, int consume_calls_fd,
+                          WatchSubject **ret);
+void container_watch_end(Container *c);
+void container_watch_resume(Container *c); /* of an earlier daemon's, and runs */
+void container_findings_recover(Container *c);
+void container_findings_done(Container *c); /* writes what is not on disk yet */
+void container_add_finding_event(Container *c, uint64_t number, const char *message);
+void container_finding_changed(Container *c, FindingEntry *e);
+
+/* kill-exactly.c */
+int container_kill_finding(Container *c, const Finding *f);
+void container_keep_program(Container *c, const Finding *f); /* a copy of it, in the quarantine directory */
+void container_kill_next(Container *c);
+void container_kills_drop(Container *c);  /* nothing is left to be killed: tells those who wait */
+void container_kills_free(Container *c);  /* tells nobody */
+void container_kill_repair(Container *c); /* a daemon was ended while it had the container frozen */
 
 /* limit-events.c */
 int limit_events_open(ContainerRegistry *r);
@@ -242,9 +302,10 @@ void limit_watch_done(Container *c);
 NetworkSpec container_network_spec(const Container *c);
 AccountNetwork container_account_network(const Container *c);
 
-/* stored.c: what the service manager keeps of a container while no daemon runs. The first two from any thread. */
+/* stored.c: what the service manager keeps of a container while no daemon runs. Those that store from any thread. */
 void container_store_output(const Container *c, int state_fd);
 void container_store_process(const Container *c, const SandboxProcess *process);
+void container_store_calls(const Container *c, int calls_fd);
 int container_stored_take(const Container *c, const char *what);
 bool container_stored_output(const Container *c); /* its output waits to be read: asked once */
 void container_stored_remove(const Container *c);

@@ -280,6 +280,18 @@ static int table_write(json_object *object, const Table *t, const ContainerSpec 
     return r;
 }
 
+/* By name, so that a detector more makes no record unreadable. What is not there is UNSET. */
+static int watch_write(json_object *object, const ContainerSpec *s) {
+    json_object *watch = json_object_new_object();
+    int r = add(object, "watch", watch);
+    for (FindingKind k = 0; r >= 0 && k < _FINDING_KIND_MAX; k++) {
+        const char *action = finding_action_to_string(s->watch[k]);
+        if (action)
+            r = add(watch, finding_kind_to_string(k), json_object_new_string(action));
+    }
+    return r;
+}
+
 static int record_to_json(const ContainerRecord *record, json_object **ret) {
     _cleanup_json_ json_object *object = json_object_new_object();
     json_object *spec = json_object_new_object();
@@ -296,6 +308,8 @@ static int record_to_json(const ContainerRecord *record, json_object **ret) {
         r = fields_write(spec, spec_fields, record->spec);
     for (size_t i = 0; i < ELEMENTSOF(tables) && r >= 0; i++)
         r = table_write(spec, &tables[i], record->spec);
+    if (r >= 0)
+        r = watch_write(spec, record->spec);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(object);
@@ -462,12 +476,30 @@ static int table_read(json_object *object, const Table *t, ContainerSpec *s, Err
     return 0;
 }
 
+static int watch_read(json_object *object, ContainerSpec *s, Error *reterr) {
+    json_object *watch;
+    if (!json_object_object_get_ex(object, "watch", &watch))
+        return 0; /* of an earlier version */
+    if (!json_object_is_type(watch, json_type_object))
+        return bad(reterr, "watch", "is not an object");
+    json_object_object_foreach(watch, name, value) {
+        FindingKind k = finding_kind_from_string(name);
+        FindingAction action = json_object_is_type(value, json_type_string)
+                                   ? finding_action_from_string(json_object_get_string(value))
+                                   : FINDING_ACTION_UNSET;
+        if (k == _FINDING_KIND_INVALID || action == FINDING_ACTION_UNSET)
+            return bad(reterr, "watch", "has a detector or action that is not known");
+        s->watch[k] = action;
+    }
+    return 0;
+}
+
 static int spec_read(json_object *object, ContainerSpec *s, Error *reterr) {
-    static const char *const others[] = { "mounts", "rlimits", "ports", "ioDevices", "controls", NULL };
+    static const char *const others[] = { "mounts", "rlimits", "ports", "ioDevices", "controls", "watch", NULL };
     int r = fields_read(object, spec_fields, others, s, reterr);
     for (size_t i = 0; i < ELEMENTSOF(tables) && r >= 0; i++)
         r = table_read(object, &tables[i], s, reterr);
-    return r;
+    return r < 0 ? r : watch_read(object, s, reterr);
 }
 
 static int record_check(const ContainerRecord *r, Error *reterr) {

@@ -153,12 +153,14 @@ static void restore_limits(Container *c) {
 
 static void adopt_running(Container *c, int consume_pidfd) {
     c->pidfd = consume_pidfd;
+    container_kill_repair(c);
     c->state = cgroup_group_is_frozen(c->group) == 1 ? CONTAINER_PAUSED : CONTAINER_RUNNING;
     (void) restore_seccomp(c);
     open_log(c);
     open_layer(c);
     open_endpoint(c);
     restore_limits(c);
+    container_watch_resume(c);
     container_begin_accounting(c);
     if (c->spec->attached) { /* its caller's connection ended with the daemon */
         c->spec->attached = false;
@@ -258,6 +260,7 @@ static Container *container_from_record(ContainerRegistry *r, ContainerRecord *r
     c->gid = record->gid;
     c->created_usec = record->created_usec;
     c->started_usec = record->started_usec;
+    container_watch_decide(&r->environment, c->spec);
     c->dirty = c->holds_numbers = true; /* until its cleaning says otherwise */
     if (ranges_take_again(r, c->spec->sandbox.id_base) < 0)
         log_warning("Container %s: another daemon of this host has given its user ids to a container of its own",
@@ -324,6 +327,7 @@ static int recover_one(ContainerRegistry *r, const char *id) {
     c->terminal_fd = container_stored_take(c, "terminal");
     c->unread = c->terminal_fd >= 0 || container_stored_output(c);
     limit_watch_resume(c, record->oom_kills_told);
+    container_findings_recover(c);
     if (record->exited)
         recover_exited(c, record);
     else if (record->pid > 0)

@@ -38,6 +38,8 @@ typedef struct StartJob {
     ContainerLog *log;
     SandboxProcess process;
     uint64_t start_time, started_usec;
+    WatchSubject *subject;
+    int unwatched; /* -errno: why it is not watched */
     bool failed;
     bool dirty; /* failed, and not all of it could be undone */
     Error error;
@@ -51,6 +53,7 @@ static void start_destroy(ContainerJob *j) {
     (void) fd_close(s->payload_fds[1]);
     (void) seccomp_program_unref(s->seccomp);
     (void) cgroup_group_free(s->group);
+    (void) watch_subject_free(s->subject);
     (void) storage_layer_free(s->layer);
     (void) network_endpoint_free(s->endpoint);
     (void) container_log_free(s->log);
@@ -186,6 +189,14 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
     return 0;
 }
 
+/* Best-effort, and told: what is not looked at is no worse held than before. */
+static void start_watch(StartJob *s, SandboxProcess *process) {
+    const Container *c = s->job.container;
+    if (process->calls_fd >= 0)
+        container_store_calls(c, process->calls_fd);
+    s->unwatched = container_watch_begin(c, s->layer, process, TAKE_FD(process->calls_fd), &s->subject);
+}
+
 /* It has executed its program and waits at the first instruction. */
 static int executed(void *userdata, SandboxProcess *process, Error *reterr) {
     StartJob *s = userdata;
@@ -209,7 +220,10 @@ static int executed(void *userdata, SandboxProcess *process, Error *reterr) {
         .layer = s->layer,
         .limits = c->spec->limits,
     };
-    return container_attest_start(c, &proof, reterr);
+    int r = container_attest_start(c, &proof, reterr);
+    if (r >= 0)
+        start_watch(s, process);
+    return r;
 }
 
 static int start_spawn(StartJob *s, Error *reterr) {
@@ -258,6 +272,7 @@ static void kill_and_reap(SandboxProcess *p) {
 static void start_undo(StartJob *s) {
     const Container *c = s->job.container;
     kill_and_reap(&s->process);
+    s->subject = watch_subject_free(s->subject);
     s->log = container_log_free(s->log);
     if (s->state_fd < 0)
         return;
@@ -327,6 +342,7 @@ static void adopt_results(Container *c, StartJob *s) {
     c->group = TAKE_PTR(s->group);
     c->layer = TAKE_PTR(s->layer);
     c->endpoint = TAKE_PTR(s->endpoint);
+    c->subject = TAKE_PTR(s->subject);
     c->log = TAKE_PTR(s->log);
     c->pid = s->process.pid;
     c->pidfd = TAKE_FD(s->process.pidfd);
@@ -338,11 +354,16 @@ static void adopt_results(Container *c, StartJob *s) {
     c->dirty = true;
 }
 
-static void tell_started(Container *c) {
-    char absent[CONTROL_MESSAGE_MAX], text[CONTROL_MESSAGE_MAX + sizeof("without ")];
+/* UNWATCHED: -errno, or not. */
+static void tell_started(Container *c, int unwatched) {
+    char absent[CONTROL_MESSAGE_MAX], detectors[96] = "", text[CONTROL_MESSAGE_MAX + sizeof(detectors) + 16];
     container_controls_describe(c->spec, absent);
-    (void) snprintf(text, sizeof(text), "without %s", absent);
-    container_add_event(c, CONTAINER_EVENT_STARTED, absent[0] ? text : NULL);
+    if (unwatched < 0) {
+        (void) snprintf(detectors, sizeof(detectors), "%sdetectors: %s", absent[0] ? "; " : "", strerror(-unwatched));
+        log_warning("Container %s is not watched: %s", c->id, strerror(-unwatched));
+    }
+    (void) snprintf(text, sizeof(text), "without %s%s", absent, detectors);
+    container_add_event(c, CONTAINER_EVENT_STARTED, absent[0] || detectors[0] ? text : NULL);
 }
 
 static void start_succeeded(Container *c, StartJob *s) {
@@ -358,7 +379,7 @@ static void start_succeeded(Container *c, StartJob *s) {
     c->state = CONTAINER_RUNNING;
     log_event(LOG_INFO, LOG_ID_STARTED, c->id, c->spec->owner, "Container %s (%s) has been started as process %d",
               c->id, container_name(c), (int) c->pid);
-    tell_started(c);
+    tell_started(c, s->unwatched);
     container_begin_accounting(c);
     container_tell(c, CONTAINER_NOTICE_STARTED, NULL);
     container_apply_pending(c);
@@ -487,6 +508,7 @@ static int container_register(ContainerRegistry *r, ContainerSpec *consume_spec,
     k = container_controls_decide(&r->environment, spec, reterr);
     if (k < 0)
         return k;
+    container_watch_decide(&r->environment, spec);
     _cleanup_(container_unrefp) Container *c = NULL;
     k = container_new(r, id, TAKE_PTR(spec), &c);
     if (k < 0)

@@ -5,6 +5,7 @@
  *
  *     ID-terminal          the pseudo terminal's master: without one the terminal hangs up
  *     ID-stdout, -stderr   read ends of the FIFOs: what was written last is in no file yet, and goes with the last reader
+ *     ID-calls             where its refused system calls are told: without a listener they end with ENOSYS
  *     ID-process           the first process: from Linux 6.15 on it tells the exit of what another has reaped
  *
  * Losing them is no failure of the container: it is as it is where no manager keeps anything.
@@ -42,6 +43,10 @@ void container_store_process(const Container *c, const SandboxProcess *process) 
         put(c, "terminal", process->terminal_fd);
 }
 
+void container_store_calls(const Container *c, int calls_fd) {
+    put(c, "calls", calls_fd);
+}
+
 int container_stored_take(const Container *c, const char *what) {
     _cleanup_fd_ int fd = fd_store_take(c->registry->environment.fd_store, c->id, what);
     int number;
@@ -64,6 +69,8 @@ bool container_stored_output(const Container *c) {
 void container_stored_remove(const Container *c) {
     const FdStore *s = c->registry->environment.fd_store;
     fd_store_remove(s, c->id, "process");
+    if (c->spec->sandbox.program.tell_calls)
+        fd_store_remove(s, c->id, "calls");
     if (c->spec->sandbox.program.terminal)
         fd_store_remove(s, c->id, "terminal");
     else if (c->spec->logged)

@@ -313,6 +313,7 @@ void container_ended(Container *c, const ProcessExit *exit) {
     c->exit_source = sd_event_source_disable_unref(c->exit_source);
     c->stop_source = sd_event_source_disable_unref(c->stop_source);
     container_adopted_done(c);
+    container_watch_end(c);
     c->pidfd = fd_close(c->pidfd);
     c->terminal_fd = fd_close(c->terminal_fd);
     c->exit = (ContainerExit){ *exit, was_oom_killed(c), now_usec() };
@@ -320,6 +321,7 @@ void container_ended(Container *c, const ProcessExit *exit) {
     /* The pid namespace is dead, but a program that Exec is just bringing in need not be in it yet. */
     if (c->group)
         (void) cgroup_group_kill(c->group);
+    container_kills_drop(c);
     (void) container_write_record(c);
     if (c->log)
         container_log_finish(c->log, on_log_finished, c);

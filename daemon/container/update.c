@@ -121,6 +121,8 @@ static void update_done(ContainerJob *j) {
     } else {
         char text[160];
         c->spec->limits = u->wanted;
+        if (c->subject)
+            watch_subject_set_cpu_quota(c->subject, u->wanted.cgroup.cpu_quota_per_sec_usec);
         (void) container_write_record(c);
         describe(&u->former, &u->wanted, text, sizeof(text));
         if (text[0])

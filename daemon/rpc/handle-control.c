@@ -30,27 +30,76 @@ static int parse_signal(json_object *parameters, int *ret, Error *reterr) {
     return 0;
 }
 
-int handle_kill(Call *call, Error *reterr) {
-    json_object *parameters = call_parameters(call);
-    int64_t pid = 0, host_pid = 0;
-    int sig = SIGKILL;
-    Container *c = NULL;
-    int r = parse_signal(parameters, &sig, reterr);
+/* What a Kill call says. */
+typedef struct KillCall {
+    int sig;
+    int64_t pid, host_pid;
+    bool descendants;
+} KillCall;
+
+static json_object *kill_reply(const Receipt *receipt) {
+    _cleanup_json_ json_object *o = json_object_new_object();
+    int r = !o ? -ENOMEM : receipt ? render_add(o, "receipt", receipt_to_json(receipt)) : render_add_null(o, "receipt");
+    return r < 0 ? NULL : TAKE_PTR(o);
+}
+
+static int parse_kill(json_object *parameters, KillCall *k, Error *reterr) {
+    *k = (KillCall){ .sig = SIGKILL, .descendants = fields_bool(parameters, "descendants") };
+    int r = parse_signal(parameters, &k->sig, reterr);
     if (r >= 0)
-        r = fields_int(parameters, "pid", "pid", 1, INT_MAX, &pid, reterr);
+        r = fields_int(parameters, "pid", "pid", 1, INT_MAX, &k->pid, reterr);
     if (r >= 0)
-        r = fields_int(parameters, "hostPid", "hostPid", 1, INT_MAX, &host_pid, reterr);
-    if (r >= 0 && pid > 0 && host_pid > 0)
+        r = fields_int(parameters, "hostPid", "hostPid", 1, INT_MAX, &k->host_pid, reterr);
+    if (r >= 0 && k->pid > 0 && k->host_pid > 0)
         r = error_invalid(reterr, "hostPid", "cannot be given together with pid");
+    if (r >= 0 && k->descendants && k->pid == 0 && k->host_pid == 0)
+        r = error_invalid(reterr, "descendants", "needs pid or hostPid beside it: without, everything is killed");
+    if (r >= 0 && k->descendants && k->sig != SIGKILL)
+        r = error_invalid(reterr, "descendants", "goes with the signal KILL alone");
+    return r;
+}
+
+static void on_killed(void *userdata, const Receipt *receipt, const Error *error) {
+    Call *call = call_ticket_redeem(userdata);
+    if (!call)
+        return;
+    if (error)
+        call_fail(call, error);
+    else
+        (void) call_reply(call, kill_reply(receipt), false);
+}
+
+/* The first process is killed where somebody asks for it in so many words, and everything with it. */
+static int kill_with_receipt(Call *call, Container *c, const KillCall *k, Error *reterr) {
+    bool first = k->pid == 1 || (k->host_pid > 0 && k->host_pid == container_pid(c));
+    RemovalTarget target = { .pid = (pid_t) k->pid, .host_pid = (pid_t) k->host_pid };
+    CallTicket *ticket = call_ticket(call);
+    if (!ticket)
+        return fields_oom(reterr);
+    int r = first || (k->pid == 0 && k->host_pid == 0)
+                ? container_kill_reported(c, on_killed, ticket, reterr)
+                : container_kill_exactly(c, &target, k->descendants, on_killed, ticket, reterr);
+    if (r < 0)
+        (void) call_ticket_redeem(ticket);
+    return r;
+}
+
+int handle_kill(Call *call, Error *reterr) {
+    KillCall k;
+    Container *c = NULL;
+    int r = parse_kill(call_parameters(call), &k, reterr);
     if (r >= 0)
         r = call_find_container(call, &c, reterr);
     if (r < 0)
         return r;
-    r = pid > 0 || host_pid > 0 ? container_kill_process(c, (pid_t) pid, (pid_t) host_pid, sig, reterr)
-                                : container_kill(c, sig, reterr);
+    bool one = k.pid > 0 || k.host_pid > 0;
+    if (k.sig == SIGKILL && (one || container_state(c) != CONTAINER_CREATED))
+        return kill_with_receipt(call, c, &k, reterr);
+    r = one ? container_kill_process(c, (pid_t) k.pid, (pid_t) k.host_pid, k.sig, reterr)
+            : container_kill(c, k.sig, reterr);
     if (r < 0)
         return r;
-    call_finish_empty(call);
+    (void) call_reply(call, kill_reply(NULL), false);
     return 0;
 }
 

@@ -127,6 +127,16 @@ static void count_visible(ContainerRegistry *registry, const ContainerViewer *v,
     *ret_running = running;
 }
 
+static json_object *render_detectors(const ContainerEnvironment *e) {
+    _cleanup_json_ json_object *list = json_object_new_array();
+    for (FindingKind k = 0; list && k < _FINDING_KIND_MAX; k++) {
+        const char *reason = e->watch ? watch_missing(e->watch, k) : "the detectors could not be started";
+        if (render_append(list, render_detector(k, container_watch_action(e, k), true, reason)) < 0)
+            return NULL;
+    }
+    return TAKE_PTR(list);
+}
+
 int handle_info(Call *call, Error *reterr) {
     const ServerEnvironment *server = call_environment(call);
     const ContainerEnvironment *e = container_registry_environment(server->registry);
@@ -146,7 +156,7 @@ int handle_info(Call *call, Error *reterr) {
         render_add_int(o, "containers", (int64_t) n) < 0 || render_add_int(o, "running", (int64_t) running) < 0 ||
         render_add_string(o, "storage", storage_kind_to_string(storage_host_kind(e->storage))) < 0 ||
         render_add(o, "tenantLimits", render_limits(&e->tenant_limits)) < 0 ||
-        render_add(o, "controls", controls_of_host(e)) < 0)
+        render_add(o, "controls", controls_of_host(e)) < 0 || render_add(o, "detectors", render_detectors(e)) < 0)
         return fields_oom(reterr);
     call_finish(call, o);
     return 0;

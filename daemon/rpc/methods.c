@@ -21,6 +21,7 @@ static const Method kennel_methods[] = {
     { "Events", handle_events, true, false },
     { "Wait", handle_wait, false, false },
     { "Kill", handle_kill, false, false },
+    { "Rogues", handle_rogues, false, false },
     { "Stop", handle_stop, false, false },
     { "Pause", handle_pause, false, false },
     { "Resume", handle_resume, false, false },

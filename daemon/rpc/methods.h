@@ -39,6 +39,8 @@ int handle_events(Call *c, Error *reterr);
 int handle_stats(Call *c, Error *reterr);
 /* handle-verify.c */
 int handle_verify(Call *c, Error *reterr);
+/* handle-rogues.c */
+int handle_rogues(Call *c, Error *reterr);
 /* handle-service.c */
 int handle_get_info(Call *c, Error *reterr);
 int handle_get_interface_description(Call *c, Error *reterr);

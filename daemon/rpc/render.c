@@ -130,7 +130,25 @@ json_object *render_event(const ContainerEvent *e) {
         render_add_string(o, "container", e->id) < 0 || render_add_string(o, "name", e->name) < 0 ||
         render_add_int(o, "owner", e->owner) < 0 || add_exit(o, e->has_exit ? &exit : NULL) < 0 ||
         render_add_string(o, "limit", e->limit[0] ? e->limit : NULL) < 0 ||
+        render_add_optional_int(o, "finding", e->finding > 0, (int64_t) e->finding) < 0 ||
         render_add_string(o, "message", e->message[0] ? e->message : NULL) < 0)
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+json_object *render_finding(const Container *c, const Finding *f) {
+    _cleanup_json_ json_object *o = finding_to_json(f);
+    if (!o || render_add_string(o, "container", container_id(c)) < 0 ||
+        render_add_string(o, "name", container_name(c)) < 0 || render_add_int(o, "owner", container_spec(c)->owner) < 0)
+        return NULL;
+    return TAKE_PTR(o);
+}
+
+json_object *render_detector(FindingKind k, FindingAction action, bool with_reason, const char *reason) {
+    _cleanup_json_ json_object *o = json_object_new_object();
+    if (!o || render_add_string(o, "detector", finding_kind_to_string(k)) < 0 ||
+        render_add_string(o, "action", finding_action_to_string(action)) < 0 ||
+        (with_reason && render_add_string(o, "reason", reason && reason[0] ? reason : NULL) < 0))
         return NULL;
     return TAKE_PTR(o);
 }
@@ -332,12 +350,22 @@ static int add_sandbox(json_object *o, const Container *c) {
     return 0;
 }
 
+static json_object *render_watch(const ContainerSpec *s) {
+    _cleanup_json_ json_object *list = json_object_new_array();
+    for (FindingKind k = 0; list && k < _FINDING_KIND_MAX; k++)
+        if (render_append(list, render_detector(k, s->watch[k], false, NULL)) < 0)
+            return NULL;
+    return TAKE_PTR(list);
+}
+
 json_object *render_inspection(const Container *c, uint32_t gateway) {
     const CgroupGroup *g = container_group((Container *) c);
     _cleanup_json_ json_object *o = json_object_new_object();
     if (!o || render_add(o, "container", render_container(c, SIZE_MAX)) < 0 || add_program(o, c) < 0 ||
         add_sandbox(o, c) < 0 || add_network(o, container_spec(c), gateway) < 0 ||
-        render_add_string(o, "cgroup", g ? cgroup_group_path(g) : "") < 0)
+        render_add_string(o, "cgroup", g ? cgroup_group_path(g) : "") < 0 ||
+        render_add(o, "watch", render_watch(container_spec(c))) < 0 ||
+        render_add_int(o, "findings", (int64_t) container_findings_count(c)) < 0)
         return NULL;
     return TAKE_PTR(o);
 }

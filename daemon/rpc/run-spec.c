@@ -18,6 +18,7 @@
 #include "rpc/ports-spec.h"
 #include "rpc/program-spec.h"
 #include "rpc/ulimits.h"
+#include "rpc/watch-spec.h"
 #include "sandbox/capabilities.h"
 
 #include <fcntl.h>
@@ -484,6 +485,10 @@ static int read_controls(RunSpec *s, Error *reterr) {
     return r;
 }
 
+static int read_watch(RunSpec *s, Error *reterr) {
+    return watch_spec_parse(s->parameters, s->peer, s->environment, s->spec->watch, reterr);
+}
+
 static int read_ulimits(RunSpec *s, Error *reterr) {
     SandboxProgram *p = &s->spec->sandbox.program;
     return ulimits_parse(s->parameters, &p->rlimits, &p->n_rlimits, reterr);
@@ -576,6 +581,7 @@ static int (*const readers[])(RunSpec *s, Error *reterr) = {
     read_apparmor,
     read_label,
     read_controls,
+    read_watch,
     read_ulimits,
     read_limits,
     read_init,

@@ -116,20 +116,38 @@ static void write_line(int level, const char *text, size_t length) {
 typedef struct Fields {
     const char *id, *container, *stage;
     uid_t peer;
+    const LogField *others; /* NULL: none */
 } Fields;
 
 static const Fields no_fields = { .peer = (uid_t) -1 };
 
 typedef struct JournalFields {
-    struct iovec iov[6];
+    struct iovec iov[6 + LOG_FIELDS_MAX];
     char text[6][96]; /* PRIORITY and the short ones; MESSAGE has its own buffer */
     int n;
+    char *others[LOG_FIELDS_MAX]; /* owned */
+    size_t n_others;
 } JournalFields;
 
 static void add_field(JournalFields *f, const char *name, const char *value) {
     char *text = f->text[f->n];
     (void) snprintf(text, sizeof(f->text[0]), "%s=%s", name, value);
     f->iov[f->n++] = (struct iovec){ text, strlen(text) };
+}
+
+/* May be as long as a path, and hold whatever a container likes. */
+static void add_others(JournalFields *f, const LogField *others) {
+    for (; others && others->name && f->n_others < LOG_FIELDS_MAX; others++) {
+        size_t name = strlen(others->name), size = others->value ? strlen(others->value) : 0;
+        char *text = size > 0 ? malloc(name + 1 + 4 * size + 1) : NULL;
+        if (!text)
+            continue;
+        memcpy(text, others->name, name);
+        text[name] = '=';
+        size = escape(others->value, text + name + 1);
+        f->iov[f->n++] = (struct iovec){ text, name + 1 + size };
+        f->others[f->n_others++] = text;
+    }
 }
 
 static void send_to_journal(int level, const Fields *fields, char *message, size_t length) {
@@ -147,8 +165,11 @@ static void send_to_journal(int level, const Fields *fields, char *message, size
         (void) snprintf(number, sizeof(number), "%u", fields->peer);
         add_field(&f, "KENNEL_PEER_UID", number);
     }
+    add_others(&f, fields->others);
     if (sd_journal_sendv(f.iov, f.n) < 0)
         write_line(level, message + strlen("MESSAGE="), length - strlen("MESSAGE="));
+    for (size_t i = 0; i < f.n_others; i++)
+        free(f.others[i]);
 }
 
 static void vlog(int level, const Fields *fields, const char *format, va_list ap) {
@@ -185,7 +206,15 @@ void log_event_stage(int level, const char *message_id, const char *container, u
                      const char *format, ...) {
     va_list ap;
     va_start(ap, format);
-    vlog(level, &(Fields){ message_id, container, stage, peer }, format, ap);
+    vlog(level, &(Fields){ .id = message_id, .container = container, .stage = stage, .peer = peer }, format, ap);
+    va_end(ap);
+}
+
+void log_event_fields(int level, const char *message_id, const char *container, uid_t peer, const LogField *fields,
+                      const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    vlog(level, &(Fields){ .id = message_id, .container = container, .peer = peer, .others = fields }, format, ap);
     va_end(ap);
 }
 

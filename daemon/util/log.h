@@ -17,6 +17,8 @@
 #define LOG_ID_REFUSED   "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c04"
 #define LOG_ID_RECOVERED "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c05"
 #define LOG_ID_DIFFERS   "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c07"
+#define LOG_ID_FINDING   "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c08"
+#define LOG_ID_REMOVED   "a3f1b1f6c6b94d6c8f8f5b7a8d1e2c09"
 
 void log_open(int max_level);
 int log_level_from_string(const char *name); /* "debug", "info", "notice", "warning", "err"; -EINVAL */
@@ -27,6 +29,13 @@ void log_event(int level, const char *message_id, const char *container, uid_t p
 /* The same with the stage of the start; NULL: none. */
 void log_event_stage(int level, const char *message_id, const char *container, uid_t peer, const char *stage,
                      const char *format, ...) _printf_(6, 7);
+/* The same with fields of the caller's, at most LOG_FIELDS_MAX, the last one without a name. VALUE NULL or empty: left out. */
+#define LOG_FIELDS_MAX 8U
+typedef struct LogField {
+    const char *name, *value;
+} LogField;
+void log_event_fields(int level, const char *message_id, const char *container, uid_t peer, const LogField *fields,
+                      const char *format, ...) _printf_(6, 7);
 /* LOG_ID_REFUSED at notice: at most 10 messages in 10 s for each peer, so that none hides what another does. */
 void log_refused(uid_t peer, const char *format, ...) _printf_(2, 3);
 /* At most 10 messages in 10 s from all callers together; says how many were left out. */

@@ -25,7 +25,7 @@ CACHE = pathlib.Path(os.environ.get("KENNEL_VM_CACHE") or REPOSITORY / "build-vm
 PACKAGES = """
     systemd systemd-sysv dbus udev linux-image-cloud-amd64 initramfs-tools kmod passwd login
     gcc libc6-dev meson ninja-build pkg-config libseccomp-dev libjson-c-dev libsystemd-dev libselinux1-dev
-    libapparmor-dev libnl-route-3-dev libnftables-dev libcmocka-dev
+    libapparmor-dev libmd-dev libnl-route-3-dev libnftables-dev libcmocka-dev
     python3-pytest python3-pytest-timeout busybox-static iproute2 nftables iperf3 e2fsprogs procps psmisc tmux
     varlink-go golang-go golang-github-varlink-go-dev golang-github-containers-common
     apparmor apparmor-utils selinux-policy-default policycoreutils selinux-utils

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * The findings of one container: the newest 256, numbered from 1 in the order in which they were made, and on disk beside
+ * the record, STATE/containers/ID/findings/NUMBER.json, so that the next daemon has them.
+ *
+ * What is the same thing again is counted in the first one. Whoever is watched decides how many there are; memory and files
+ * have an end, what falls off it is counted. Root alone can write there, yet what is read is checked as strictly as a
+ * record: a file that does not hold is removed, with a line in the log, and stops nothing.
+ */
+
+#include "watch/finding.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FINDINGS_MAX 256U
+
+typedef struct FindingEntry {
+    Finding *finding;
+    bool dirty; /* differs from its file */
+    bool again; /* has changed since followers were told */
+} FindingEntry;
+
+typedef struct Findings {
+    FindingEntry entries[FINDINGS_MAX]; /* by number */
+    size_t n;
+    uint64_t last;         /* number of the newest that there ever was */
+    uint64_t first_stored; /* files of lower numbers there are none of */
+    uint64_t dropped;      /* of how many nothing was kept */
+    uint64_t dropped_stored;
+} Findings;
+
+int findings_new(Findings **ret);
+Findings *findings_free(Findings *s);
+DEFINE_CLEANUP(Findings, findings_free)
+
+/*
+ * Keeps F under the next number, or counts it in the one that it is the same as. *RET is the entry, which the store owns;
+ * *RET_AGAIN: it was there already; *RET_OTHER: and was another process.
+ */
+int findings_add(Findings *s, Finding *consume_f, FindingEntry **ret, bool *ret_again, bool *ret_other);
+FindingEntry *findings_get(Findings *s, uint64_t number); /* NULL: it is not kept any more */
+
+/* Writes at most MAX of what differs from its file, and removes those of what has fallen off. More may be left. */
+int findings_save(Findings *s, int state_fd, unsigned max);
+bool findings_unsaved(const Findings *s);
+/* Of a container of an earlier daemon; *RET NULL: there are none. ID is for the log. -ENOMEM alone is a failure. */
+int findings_load(int state_fd, const char *id, Findings **ret);

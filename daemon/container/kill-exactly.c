@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Kills with a receipt: one process of a container that runs on, or the whole container.
+ *
+ * One process after the other: each has the container frozen for a moment (watch/removal.h), so that a pause, a resume and
+ * the next one wait until it is over (container_go_on()). The file `removing` beside the record says that the frozen state
+ * is of ours: a daemon that is ended in between leaves it to the next one to thaw the container.
+ *
+ * The jobs open the cgroup anew and hold up nothing: a process that hangs in the kernel must not keep its container from
+ * ending.
+ */
+
+#include "container/internal.h"
+#include "container/quarantine.h"
+#include "util/log.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <unistd.h>
+
+#define REMOVING  "removing"
+#define KILLS_MAX 1024U /* that wait, of one container */
+#define TEXT_SIZE 192U
+
+typedef struct KillJob {
+    ContainerJob job;
+    RemovalTarget target;
+    bool descendants, frozen;
+    pid_t first_pid;
+    uint64_t finding;
+    char quarantine[80]; /* name of the copy that is to be made; empty: none */
+    bool kept;
+    Error not_kept;
+    Receipt receipt;
+    int result;
+    Error error;
+    ContainerKilled done;
+    void *userdata;
+} KillJob;
+
+static void plain_destroy(ContainerJob *j) {
+    free(j);
+}
+
+/* "dead after 0.8 ms", "dying in do_exit" */
+static void describe_receipt(const Receipt *r, char ret[static TEXT_SIZE]) {
+    const char *outcome = receipt_outcome_to_string(r->outcome);
+    int n = snprintf(ret, TEXT_SIZE, "%s", outcome ? outcome : "?");
+    if (r->outcome == RECEIPT_DEAD)
+        (void) snprintf(ret + n, TEXT_SIZE - (size_t) n, " after %" PRIu64 ".%" PRIu64 " ms", r->duration_usec / 1000,
+                        r->duration_usec / 100 % 10);
+    else if (r->outcome == RECEIPT_DYING)
+        (void) snprintf(ret + n, TEXT_SIZE - (size_t) n, " in %s", r->wait_channel[0] ? r->wait_channel : "the kernel");
+}
+
+/* While it is frozen: what it executes is what was found. */
+static void keep_evidence(void *userdata, pid_t host_pid, int pidfd) {
+    KillJob *k = userdata;
+    const ContainerEnvironment *e = &k->job.container->registry->environment;
+    if (k->quarantine[0])
+        k->kept = quarantine_keep(e->quarantine_fd, e->quarantine_max, k->quarantine, host_pid, &k->not_kept) >= 0;
+}
+
+static void mark(const KillJob *k) {
+    const Container *c = k->job.container;
+    int fd = k->frozen ? -1 : openat(c->state_fd, REMOVING, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    (void) fd_close(fd);
+}
+
+static void kill_run(ContainerJob *j) {
+    KillJob *k = (KillJob *) j;
+    const Container *c = j->container;
+    _cleanup_(cgroup_group_freep) CgroupGroup *g = NULL;
+    k->result = cgroup_group_open(c->registry->environment.hierarchies, c->id, &g, NULL);
+    if (k->result < 0)
+        return;
+    Removal removal = {
+        .group = g,
+        .first_pid = k->first_pid,
+        .frozen = k->frozen,
+        .descendants = k->descendants,
+        .timeout_usec = CONTAINER_REMOVE_USEC,
+        .evidence = keep_evidence,
+        .userdata = k,
+    };
+    mark(k);
+    k->result = removal_run(&removal, &k->target, &k->receipt, &k->error);
+    if (!k->frozen && cgroup_group_is_frozen(g) != 1)
+        (void) unlinkat(c->state_fd, REMOVING, 0);
+}
+
+static void note_receipt(Container *c, KillJob *k) {
+    FindingEntry *e = findings_get(c->findings, k->finding);
+    if (!e)
+        return;
+    /* the newest process of the finding alone; another one has a receipt of its own to come */
+    if (e->finding->host_pid == k->receipt.host_pid || k->receipt.outcome == RECEIPT_GONE) {
+        e->finding->has_receipt = true;
+        e->finding->receipt = k->receipt;
+    }
+    if (k->kept)
+        (void) snprintf(e->finding->quarantined, sizeof(e->finding->quarantined), "%s", k->quarantine);
+    container_finding_changed(c, e);
+}
+
+static void tell_killed(Container *c, const KillJob *k) {
+    char to[TEXT_SIZE + 96], why[48] = "", how[TEXT_SIZE];
+    const Receipt *r = &k->receipt;
+    describe_receipt(r, how);
+    if (k->finding > 0)
+        (void) snprintf(why, sizeof(why), ", finding %" PRIu64, k->finding);
+    if (r->pid > 0)
+        (void) snprintf(to, sizeof(to), " to process %d (host %d)%s: %s", (int) r->pid, (int) r->host_pid, why, how);
+    else
+        (void) snprintf(to, sizeof(to), " to process %d of the host%s: %s", (int) r->host_pid, why, how);
+    if (r->outcome == RECEIPT_DEAD || r->outcome == RECEIPT_DYING)
+        container_add_killed_event(c, SIGKILL, to);
+    if (k->finding > 0)
+        log_event(r->outcome == RECEIPT_DYING ? LOG_WARNING : LOG_NOTICE, LOG_ID_REMOVED, c->id, c->spec->owner,
+                  "Container %s (%s): SIGKILL%s", c->id, container_name(c), to);
+}
+
+/* What there was to be killed and is not there any more: an answer where the process was named for all time. */
+static void settle_result(Container *c, KillJob *k) {
+    if (k->result == -ESRCH && (k->target.start_time > 0 || k->finding > 0)) {
+        k->receipt = (Receipt){ .pid = k->target.pid, .host_pid = k->target.host_pid, .outcome = RECEIPT_GONE };
+        k->result = 0;
+    }
+    if (k->result >= 0)
+        return;
+    bool inside = k->target.pid > 0;
+    if (c->ended)
+        (void) container_not_running(c, &k->error, "it has exited");
+    else if (k->result == -ESRCH)
+        (void) container_no_such_process(&k->error, inside ? k->target.pid : k->target.host_pid,
+                                         inside ? "" : " (as the host sees it)");
+    else if (k->error.kind == ERROR_NONE)
+        (void) error_failed(&k->error, -k->result, "kill", "the process cannot be killed: %s", strerror(-k->result));
+}
+
+static void kill_done(ContainerJob *j) {
+    KillJob *k = (KillJob *) j;
+    Container *c = j->container;
+    c->killing = false;
+    settle_result(c, k);
+    if (k->result >= 0) {
+        note_receipt(c, k);
+        tell_killed(c, k);
+    } else if (k->finding > 0)
+        log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, k->finding,
+                    k->error.message);
+    if (k->not_kept.kind != ERROR_NONE)
+        log_limited(LOG_WARNING, "Container %s: no copy is kept of the program of finding %" PRIu64 ": %s", c->id,
+                    k->finding, k->not_kept.message);
+    if (k->done)
+        k->done(k->userdata, k->result >= 0 ? &k->receipt : NULL, k->result >= 0 ? NULL : &k->error);
+    container_go_on(c);
+}
+
+static KillRequest *take_request(Container *c) {
+    KillRequest *q = c->kills;
+    c->kills = q->next;
+    if (!c->kills)
+        c->last_kill = NULL;
+    c->n_kills--;
+    return q;
+}
+
+static bool wants_copy(Container *c, uint64_t finding, char ret[static 80]) {
+    const Finding *f = container_finding_numbered(c, finding);
+    if (c->registry->environment.quarantine_max == 0 || !f || !quarantine_wants(f))
+        return false;
+    quarantine_name(c->id, f, ret);
+    return true;
+}
+
+static int kill_submit(Container *c, const KillRequest *q) {
+    KillJob *k = calloc(1, sizeof(KillJob));
+    if (!k)
+        return -ENOMEM;
+    k->job = (ContainerJob){ .run = kill_run, .done = kill_done, .destroy = plain_destroy, .apart = true };
+    k->target = q->target;
+    k->descendants = q->descendants;
+    k->frozen = c->state == CONTAINER_PAUSED;
+    k->first_pid = c->pid;
+    k->finding = q->finding;
+    k->done = q->done;
+    k->userdata = q->userdata;
+    if (!wants_copy(c, k->finding, k->quarantine))
+        k->quarantine[0] = 0;
+    int r = container_job_submit(c, &k->job);
+    if (r < 0)
+        free(k);
+    else
+        c->killing = true;
+    return r;
+}
+
+static void fail_request(Container *c, const KillRequest *q, int r) {
+    Error error = ERROR_INIT;
+    if (c->ended)
+        (void) container_not_running(c, &error, "it has exited");
+    else
+        (void) error_failed(&error, -r, "kill", "the daemon has too much under way: %s", strerror(-r));
+    if (q->finding > 0 && !c->ended)
+        log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, q->finding,
+                    error.message);
+    if (q->done)
+        q->done(q->userdata, NULL, &error);
+}
+
+void container_kill_next(Container *c) {
+    while (c->kills && !c->killing && !c->ended) {
+        _cleanup_free_ KillRequest *q = take_request(c);
+        int r = kill_submit(c, q);
+        if (r < 0)
+            fail_request(c, q, r);
+    }
+}
+
+void container_kills_drop(Container *c) {
+    while (c->kills) {
+        _cleanup_free_ KillRequest *q = take_request(c);
+        fail_request(c, q, -ESRCH);
+    }
+}
+
+void container_kills_free(Container *c) {
+    while (c->kills)
+        free(take_request(c));
+}
+
+static bool is_asked_for(const Container *c, const RemovalTarget *t, uint64_t finding) {
+    for (const KillRequest *q = c->kills; q; q = q->next)
+        if (q->finding == finding && q->target.host_pid == t->host_pid && q->target.start_time == t->start_time)
+            return true;
+    return false;
+}
+
+static int ask(Container *c, const KillRequest *request) {
+    if (c->n_kills >= KILLS_MAX)
+        return -EAGAIN;
+    KillRequest *q = malloc(sizeof(KillRequest));
+    if (!q)
+        return -ENOMEM;
+    *q = *request;
+    if (c->last_kill)
+        c->last_kill->next = q;
+    else
+        c->kills = q;
+    c->last_kill = q;
+    c->n_kills++;
+    container_go_on(c);
+    return 0;
+}
+
+int container_kill_finding(Container *c, const Finding *f) {
+    KillRequest q = {
+        .target = { .host_pid = f->host_pid, .start_time = f->start_time },
+        .descendants = true,
+        .finding = f->number,
+    };
+    return is_asked_for(c, &q.target, q.finding) ? 0 : ask(c, &q);
+}
+
+int container_kill_exactly(Container *c, const RemovalTarget *target, bool descendants, ContainerKilled done,
+                           void *userdata, Error *reterr) {
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    KillRequest q = { .target = *target, .descendants = descendants, .done = done, .userdata = userdata };
+    r = ask(c, &q);
+    if (r < 0)
+        return error_set(reterr, ERROR_QUOTA_EXCEEDED, -r, "kills",
+                         "the daemon has too much under way; try again, or kill the whole container");
+    return 0;
+}
+
+/* Before anything else of the container is looked at. Whoever had frozen it for good has left no mark. */
+void container_kill_repair(Container *c) {
+    if (faccessat(c->state_fd, REMOVING, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+        return;
+    int r = cgroup_group_is_frozen(c->group) == 1 ? cgroup_group_freeze(c->group, false, CONTAINER_FREEZE_USEC) : 0;
+    if (r < 0) {
+        log_error("Container %s was frozen by a daemon that has ended since, and cannot be thawed: %s", c->id,
+                  strerror(-r));
+        return;
+    }
+    (void) unlinkat(c->state_fd, REMOVING, 0);
+    log_notice("Container %s: a daemon was ended while it killed a process in it; the container goes on", c->id);
+}
+
+/* ---- a copy of what was only reported ---- */
+
+typedef struct KeepJob {
+    ContainerJob job;
+    pid_t host_pid;
+    uint64_t start_time, finding;
+    char name[80];
+    int result;
+    Error error;
+} KeepJob;
+
+/* The pidfd comes first: if it is the one that was found then, it is it all along. */
+static void keep_run(ContainerJob *j) {
+    KeepJob *k = (KeepJob *) j;
+    const ContainerEnvironment *e = &j->container->registry->environment;
+    uint64_t start_time;
+    _cleanup_fd_ int pidfd = process_pidfd_open(k->host_pid);
+    if (pidfd < 0 || process_start_time(k->host_pid, &start_time) < 0 || start_time != k->start_time)
+        k->result = error_failed(&k->error, ESRCH, "quarantine", "its process has ended");
+    else
+        k->result = quarantine_keep(e->quarantine_fd, e->quarantine_max, k->name, k->host_pid, &k->error);
+}
+
+static void keep_done(ContainerJob *j) {
+    KeepJob *k = (KeepJob *) j;
+    Container *c = j->container;
+    FindingEntry *e = findings_get(c->findings, k->finding);
+    if (k->result < 0) {
+        log_limited(LOG_WARNING, "Container %s: no copy is kept of the program of finding %" PRIu64 ": %s", c->id,
+                    k->finding, k->error.message);
+        return;
+    }
+    if (!e)
+        return;
+    (void) snprintf(e->finding->quarantined, sizeof(e->finding->quarantined), "%s", k->name);
+    container_finding_changed(c, e);
+}
+
+void container_keep_program(Container *c, const Finding *f) {
+    char name[80];
+    if (!wants_copy(c, f->number, name))
+        return;
+    KeepJob *k = calloc(1, sizeof(KeepJob));
+    if (!k)
+        return;
+    *k = (KeepJob){
+        .job = { .run = keep_run, .done = keep_done, .destroy = plain_destroy, .apart = true },
+        .host_pid = f->host_pid,
+        .start_time = f->start_time,
+        .finding = f->number,
+    };
+    memcpy(k->name, name, sizeof(k->name));
+    if (container_job_submit(c, &k->job) < 0)
+        free(k);
+}
+
+/* ---- the whole container ---- */
+
+typedef struct EndJob {
+    ContainerJob job;
+    Receipt receipt;
+    int result;
+    Error error;
+    ContainerKilled done;
+    void *userdata;
+} EndJob;
+
+static void end_run(ContainerJob *j) {
+    EndJob *k = (EndJob *) j;
+    const Container *c = j->container;
+    _cleanup_(cgroup_group_freep) CgroupGroup *g = NULL;
+    k->result = cgroup_group_open(c->registry->environment.hierarchies, c->id, &g, NULL);
+    if (k->result == -ENOENT) { /* it ended at this very moment */
+        k->receipt = (Receipt){ .outcome = RECEIPT_GONE };
+        k->result = 0;
+    } else if (k->result >= 0)
+        k->result = removal_run_all(g, CONTAINER_REMOVE_USEC, &k->receipt, &k->error);
+}
+
+static void end_done(ContainerJob *j) {
+    EndJob *k = (EndJob *) j;
+    if (k->result < 0 && k->error.kind == ERROR_NONE)
+        (void) error_failed(&k->error, -k->result, "kill", "the container cannot be killed: %s", strerror(-k->result));
+    k->done(k->userdata, k->result >= 0 ? &k->receipt : NULL, k->result >= 0 ? NULL : &k->error);
+}
+
+int container_kill_reported(Container *c, ContainerKilled done, void *userdata, Error *reterr) {
+    int r = container_require_alive(c, reterr);
+    if (r < 0)
+        return r;
+    EndJob *k = calloc(1, sizeof(EndJob));
+    if (!k)
+        return error_failed(reterr, ENOMEM, "kill", "out of memory");
+    k->job = (ContainerJob){ .run = end_run, .done = end_done, .destroy = plain_destroy, .apart = true };
+    k->done = done;
+    k->userdata = userdata;
+    r = container_job_submit(c, &k->job);
+    if (r < 0) {
+        free(k);
+        return error_failed(reterr, -r, "kill", "the daemon has too much under way: %s", strerror(-r));
+    }
+    container_add_killed_event(c, SIGKILL, "");
+    return 0;
+}

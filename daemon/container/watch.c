@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * From what a detector has found to what becomes of it: kept, told, acted upon.
+ *
+ * A container is watched from the stop at its first instruction to its end. What is found is kept until the container is
+ * removed (findings.h), told by an event, the log and to those who follow, and then the detector's action is taken, at every
+ * sighting of another process: a program that is dropped and started again is killed again.
+ *
+ * Whoever is watched decides how often it is found. The ring of events and the journal are everybody's, so of one container
+ * no more than a few findings are told in a while, and then how many there were; kept and acted upon is each. What is on
+ * disk is written at most once a second, and a little at a time.
+ */
+
+#include "container/internal.h"
+#include "util/log.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+
+#define TICK_USEC   1000000ULL
+#define SLACK_USEC  100000ULL
+#define SAVES_MAX   32U /* files in one tick */
+#define VOICE_MAX   24U /* findings that are told in a while */
+#define VOICE_USEC  (10ULL * 1000000ULL)
+#define NUMBER_SIZE 24U
+
+/* What a detector does for whom nobody has said anything. A package manager makes connections, and nobody has declared where to. */
+static const FindingAction defaults[_FINDING_KIND_MAX] = {
+    [FINDING_FOREIGN_PROGRAM] = FINDING_REPORT,
+    [FINDING_FOREIGN_SCRIPT] = FINDING_REPORT,
+    [FINDING_DELETED_PROGRAM] = FINDING_REPORT,
+    [FINDING_PRELOAD] = FINDING_REPORT,
+    [FINDING_REFUSED_CALL] = FINDING_REPORT,
+    [FINDING_HIDDEN_PROCESS] = FINDING_REPORT,
+    [FINDING_FOREIGN_PROCESS] = FINDING_REPORT,
+    [FINDING_FORK_STORM] = FINDING_REPORT,
+    [FINDING_CPU] = FINDING_REPORT,
+    [FINDING_LISTENER] = FINDING_REPORT,
+    [FINDING_CONNECTION] = FINDING_OFF,
+    [FINDING_DISGUISE] = FINDING_REPORT,
+};
+
+FindingAction container_watch_action(const ContainerEnvironment *e, FindingKind k) {
+    return e->watch_actions[k] != FINDING_ACTION_UNSET ? e->watch_actions[k] : defaults[k];
+}
+
+void container_watch_decide(const ContainerEnvironment *e, ContainerSpec *spec) {
+    for (FindingKind k = 0; k < _FINDING_KIND_MAX; k++)
+        if (spec->watch[k] == FINDING_ACTION_UNSET)
+            spec->watch[k] = container_watch_action(e, k);
+    spec->sandbox.program.tell_calls =
+        e->watch && !spec->seccomp_unconfined && spec->watch[FINDING_REFUSED_CALL] != FINDING_OFF;
+}
+
+static bool is_watched(const ContainerSpec *spec) {
+    for (FindingKind k = 0; k < _FINDING_KIND_MAX; k++)
+        if (spec->watch[k] != FINDING_OFF)
+            return true;
+    return false;
+}
+
+/* Of a layer that is taken over only its directory is known, and that only where it is one. */
+static int open_upper(const Container *c, StorageLayer *layer) {
+    int fd = layer ? storage_layer_fd(layer) : -EBADF;
+    if (fd < 0 && c->spec->storage != STORAGE_FILE_SYSTEM)
+        fd = c->data_fd;
+    return fd < 0 ? -EBADF : openat(fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int container_watch_begin(const Container *c, StorageLayer *layer, const SandboxProcess *process, int consume_calls_fd,
+                          WatchSubject **ret) {
+    _cleanup_fd_ int calls_fd = consume_calls_fd;
+    const ContainerSpec *s = c->spec;
+    Watch *w = c->registry->environment.watch;
+    *ret = NULL;
+    if (!w || !is_watched(s))
+        return 0;
+    int upper_fd = s->sandbox.read_only ? -EBADF : open_upper(c, layer);
+    int lower_fd = s->sandbox.rootfs_fd >= 0 ? fcntl(s->sandbox.rootfs_fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
+    WatchSubjectSpec spec = {
+        .userdata = (void *) c,
+        .id = c->id,
+        .pid = process->pid,
+        .pidfd = process->pidfd,
+        .sandbox = &s->sandbox,
+        .seccomp = !s->seccomp_unconfined,
+        .upper_fd = upper_fd < 0 ? -EBADF : upper_fd,
+        .lower_fd = lower_fd < 0 ? -EBADF : lower_fd,
+        .calls_fd = TAKE_FD(calls_fd),
+        .ports = s->ports,
+        .n_ports = s->n_ports,
+        .cpu_quota_per_sec_usec = s->limits.cgroup.cpu_quota_per_sec_usec,
+    };
+    memcpy(spec.actions, s->watch, sizeof(spec.actions));
+    return watch_subject_new(w, &spec, ret);
+}
+
+/* The listener of an earlier daemon is there only where the service manager has kept it. */
+void container_watch_resume(Container *c) {
+    SandboxProcess process = SANDBOX_PROCESS_INIT;
+    process.pid = c->pid;
+    process.pidfd = c->pidfd;
+    int calls_fd = c->spec->sandbox.program.tell_calls ? container_stored_take(c, "calls") : -EBADF;
+    if (c->spec->sandbox.program.tell_calls && calls_fd < 0)
+        log_notice("Container %s: refused system calls are not told any more: the descriptor went with the daemon that "
+                   "had it",
+                   c->id);
+    int r = container_watch_begin(c, c->layer, &process, calls_fd < 0 ? -EBADF : calls_fd, &c->subject);
+    if (r < 0)
+        log_warning("Container %s is not watched any more: %s", c->id, strerror(-r));
+}
+
+static Findings *findings_of(Container *c) {
+    if (!c->findings)
+        (void) findings_new(&c->findings);
+    return c->findings;
+}
+
+uint64_t container_findings_dropped(const Container *c) {
+    uint64_t kept = c->findings ? c->findings->dropped : 0;
+    return kept + (c->subject ? watch_subject_dropped(c->subject) : 0);
+}
+
+static void take_dropped(Container *c) {
+    uint64_t dropped = c->subject ? watch_subject_dropped(c->subject) : 0;
+    if (dropped > 0 && findings_of(c))
+        c->findings->dropped += dropped;
+}
+
+static void save(Container *c, unsigned max) {
+    if (!c->findings || c->state_fd < 0 || !findings_unsaved(c->findings))
+        return;
+    int r = findings_save(c->findings, c->state_fd, max);
+    if (r < 0)
+        log_limited(LOG_WARNING, "Findings of container %s cannot be written: %s", c->id, strerror(-r));
+}
+
+void container_watch_end(Container *c) {
+    take_dropped(c);
+    c->subject = watch_subject_free(c->subject);
+    save(c, UINT_MAX);
+}
+
+void container_findings_done(Container *c) {
+    c->findings_timer = sd_event_source_disable_unref(c->findings_timer);
+    if (!c->gone)
+        save(c, UINT_MAX);
+    c->findings = findings_free(c->findings);
+}
+
+void container_findings_recover(Container *c) {
+    if (findings_load(c->state_fd, c->id, &c->findings) < 0)
+        log_warning("The findings of container %s cannot be read: out of memory", c->id);
+}
+
+/* ---- telling ---- */
+
+void container_findings_follow(ContainerRegistry *r, FindingFollower *f) {
+    f->registry = r;
+    f->previous = NULL;
+    f->next = r->followers;
+    if (f->next)
+        f->next->previous = f;
+    r->followers = f;
+}
+
+void container_findings_unfollow(FindingFollower *f) {
+    ContainerRegistry *r = f->registry;
+    if (!r)
+        return;
+    if (r->next_to_tell == f)
+        r->next_to_tell = f->next;
+    if (f->next)
+        f->next->previous = f->previous;
+    if (f->previous)
+        f->previous->next = f->next;
+    else
+        r->followers = f->next;
+    *f = (FindingFollower){ .notify = f->notify };
+}
+
+static void tell_followers(Container *c, const Finding *finding) {
+    ContainerRegistry *r = c->registry;
+    for (FindingFollower *f = r->followers; f; f = r->next_to_tell) {
+        r->next_to_tell = f->next;
+        f->notify(f, c, finding);
+    }
+}
+
+static uint64_t monotonic_usec(void) {
+    struct timespec t;
+    (void) clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * 1000000ULL + (uint64_t) t.tv_nsec / 1000ULL;
+}
+
+static bool may_tell(FindingVoice *v) {
+    uint64_t now = monotonic_usec();
+    if (now - v->since_usec >= VOICE_USEC)
+        *v = (FindingVoice){ .since_usec = now, .untold = v->untold };
+    if (v->spent == VOICE_MAX)
+        return false;
+    v->spent++;
+    return true;
+}
+
+static void log_finding(const Container *c, const Finding *f) {
+    char number[NUMBER_SIZE], pid[NUMBER_SIZE] = "";
+    (void) snprintf(number, sizeof(number), "%" PRIu64, f->number);
+    if (f->host_pid > 0)
+        (void) snprintf(pid, sizeof(pid), "%d", (int) f->host_pid);
+    const LogField fields[] = {
+        { "KENNEL_FINDING_KIND", finding_kind_to_string(f->kind) },
+        { "KENNEL_FINDING_SEVERITY", finding_severity_to_string(f->severity) },
+        { "KENNEL_FINDING_NUMBER", number },
+        { "KENNEL_PROGRAM", f->program },
+        { "KENNEL_PROGRAM_SHA256", f->program_sha256 },
+        { "KENNEL_PID", pid },
+        { NULL, NULL },
+    };
+    int level = f->severity == FINDING_LOW ? LOG_NOTICE : LOG_WARNING;
+    log_event_fields(level, LOG_ID_FINDING, c->id, c->spec->owner, fields, "Container %s (%s), finding %s, %s (%s): %s",
+                     c->id, container_name(c), number, fields[0].value, fields[1].value, f->evidence);
+}
+
+static void tell_new(Container *c, const Finding *f) {
+    if (may_tell(&c->voice)) {
+        container_add_finding_event(c, f->number, f->evidence);
+        log_finding(c, f);
+    } else
+        c->voice.untold++;
+    tell_followers(c, f);
+}
+
+static void tell_untold(Container *c) {
+    char message[96];
+    if (c->voice.untold == 0 || !may_tell(&c->voice))
+        return;
+    (void) snprintf(message, sizeof(message), "%u findings more, up to this one", c->voice.untold);
+    c->voice.untold = 0;
+    container_add_finding_event(c, c->findings->last, message);
+    log_event(LOG_WARNING, LOG_ID_FINDING, c->id, c->spec->owner, "Container %s (%s): %s", c->id, container_name(c),
+              message);
+}
+
+/* Numbers, because a follower's callback may do anything. */
+static void tell_again(Container *c) {
+    for (size_t i = 0; i < c->findings->n; i++) {
+        FindingEntry *e = &c->findings->entries[i];
+        if (!e->again)
+            continue;
+        e->again = false;
+        tell_followers(c, e->finding);
+    }
+}
+
+static void tick_later(Container *c);
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+    Container *c = userdata;
+    _cleanup_(container_unrefp) _unused_ Container *keep = container_ref(c);
+    c->findings_timer = sd_event_source_disable_unref(c->findings_timer);
+    if (c->gone)
+        return 0;
+    tell_again(c);
+    tell_untold(c);
+    save(c, SAVES_MAX);
+    if (findings_unsaved(c->findings) || c->voice.untold > 0)
+        tick_later(c);
+    return 0;
+}
+
+/* Without a timer it is said and written when the next one is found. */
+static void tick_later(Container *c) {
+    if (c->findings_timer)
+        return;
+    if (sd_event_add_time_relative(c->registry->environment.event, &c->findings_timer, CLOCK_MONOTONIC, TICK_USEC,
+                                   SLACK_USEC, on_tick, c) >= 0)
+        (void) sd_event_source_set_description(c->findings_timer, "container-findings");
+}
+
+void container_finding_changed(Container *c, FindingEntry *e) {
+    e->dirty = e->again = true;
+    tick_later(c);
+}
+
+/* ---- acting ---- */
+
+static void kill_process(Container *c, FindingEntry *e) {
+    Finding *f = e->finding;
+    if (f->host_pid <= 0 || f->start_time == 0) {
+        f->action = FINDING_REPORT; /* of no single process */
+        return;
+    }
+    if (f->pid == 1 || (c->pid > 0 && f->host_pid == c->pid)) {
+        f->has_receipt = true;
+        f->receipt = (Receipt){ .pid = f->pid, .host_pid = f->host_pid, .outcome = RECEIPT_SPARED };
+        return;
+    }
+    int r = container_kill_finding(c, f);
+    if (r < 0)
+        log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, f->number,
+                    strerror(-r));
+}
+
+static void kill_container(Container *c, const Finding *f) {
+    char to[64];
+    if (c->state == CONTAINER_CREATED) {
+        (void) container_kill(c, SIGKILL, NULL); /* as soon as there is something to be killed */
+        return;
+    }
+    (void) container_kill_all(c);
+    (void) snprintf(to, sizeof(to), " (finding %" PRIu64 ")", f->number);
+    container_add_killed_event(c, SIGKILL, to);
+}
+
+static void act(Container *c, FindingEntry *e, FindingAction action) {
+    e->finding->action = action;
+    switch (action) {
+    case FINDING_KILL_PROCESS:
+        kill_process(c, e);
+        break;
+    case FINDING_FREEZE_CONTAINER:
+        c->freeze_wanted = c->state != CONTAINER_PAUSED || c->freezing;
+        container_go_on(c);
+        break;
+    case FINDING_KILL_CONTAINER:
+        kill_container(c, e->finding);
+        break;
+    default:
+        container_keep_program(c, e->finding);
+        break;
+    }
+}
+
+void container_found(void *userdata, Finding *consume_finding) {
+    Container *c = userdata;
+    _cleanup_(container_unrefp) _unused_ Container *keep = container_ref(c);
+    Findings *s = findings_of(c);
+    FindingEntry *e = NULL;
+    FindingAction action = c->spec->watch[consume_finding->kind];
+    bool again, other;
+    if (!s || findings_add(s, consume_finding, &e, &again, &other) < 0)
+        return;
+    if (!c->ended && (!again || other))
+        act(c, e, action);
+    else if (!again)
+        e->finding->action = FINDING_REPORT;
+    uint64_t number = e->finding->number;
+    if (!again)
+        tell_new(c, e->finding);
+    if (!again && c->voice.untold == 0)
+        save(c, 1);
+    e = findings_get(s, number);
+    if (e && (e->dirty || e->again))
+        tick_later(c);
+}
+
+size_t container_findings_count(const Container *c) {
+    return c->findings ? c->findings->n : 0;
+}
+
+const Finding *container_finding(const Container *c, size_t i) {
+    return i < container_findings_count(c) ? c->findings->entries[i].finding : NULL;
+}
+
+const Finding *container_finding_numbered(const Container *c, uint64_t number) {
+    const FindingEntry *e = findings_get(c->findings, number);
+    return e ? e->finding : NULL;
+}
