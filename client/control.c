@@ -8,12 +8,16 @@
 #include "client/limit-flags.h"
 #include "client/parameters.h"
 #include "client/quantity.h"
+#include "client/receipt.h"
 #include "client/render-json.h"
 #include "client/report.h"
 #include "client/text.h"
 #include "client/verb.h"
 
 #include <string.h>
+
+/* What was asked for has been done as far as it could be. */
+#define CONTROL_DYING 2
 
 typedef struct Control {
     const char *method;
@@ -52,10 +56,10 @@ static int control_all(const Client *client, const Control *control, const void 
         r = control_one(c, control, parameters, containers->items[i], &error);
         if (r < 0)
             return report_failure(&error);
-        if (r == CONNECTION_REFUSED) {
+        if (r == CONNECTION_REFUSED)
             report_error(&error);
+        if (r != 0)
             code = 1;
-        }
         (void) fflush(stdout); /* `wait` may stay long with the next */
     }
     return code;
@@ -64,13 +68,16 @@ static int control_all(const Client *client, const Control *control, const void 
 /* ---- kill ---- */
 
 typedef struct KillFlags {
-    const char *signal, *pid, *host_pid;
+    const char *signal, *pid, *host_pid, *format;
+    bool descendants;
 } KillFlags;
 
 static const Option kill_options[] = {
     { 's', "signal", OPTION_STRING, offsetof(KillFlags, signal), "SIGNAL", "name or number (KILL, for all of it)" },
     { 0, "pid", OPTION_STRING, offsetof(KillFlags, pid), "PID", "this process alone, as the container sees it" },
     { 0, "host-pid", OPTION_STRING, offsetof(KillFlags, host_pid), "PID", "this process alone, as the host sees it" },
+    { 0, "descendants", OPTION_SWITCH, offsetof(KillFlags, descendants), NULL, "and its children, and theirs" },
+    { 0, "format", OPTION_STRING, offsetof(KillFlags, format), "table|json", "the receipts as objects with json" },
     OPTIONS_END,
 };
 
@@ -92,13 +99,40 @@ static int prepare_kill(const void *data, json_object *parameters, Error *reterr
         return error_invalid(reterr, "-s/--signal", "\"%s\" is no signal", flags->signal);
     if (flags->signal)
         (void) json_object_object_add(parameters, "signal", json_object_new_string(flags->signal));
-    int r = add_pid(parameters, "pid", "--pid", flags->pid, reterr);
+    int r = parameters_put_true(parameters, "descendants", flags->descendants, reterr);
+    if (r == 0)
+        r = add_pid(parameters, "pid", "--pid", flags->pid, reterr);
     return r < 0 ? r : add_pid(parameters, "hostPid", "--host-pid", flags->host_pid, reterr);
 }
 
-static int run_kill(const Client *client, const void *flags, const Strings *containers) {
-    static const Control control = { "Kill", prepare_kill, NULL };
-    return control_all(client, &control, flags, containers);
+/* How it ended is for people: on stdout stays what scripts read there. Exit code 1: something still hangs. */
+static int print_killed(const char *container, json_object *reply) {
+    json_object *receipt = json_field_object(reply, "receipt");
+
+    (void) printf("%s\n", container);
+    if (!receipt)
+        return 0;
+    _cleanup_free_ char *text = receipt_describe(receipt);
+    report("%s: %s", container, text ?: "killed");
+    return receipt_is_dying(receipt) ? CONTROL_DYING : 0;
+}
+
+static int print_killed_json(const char *container, json_object *reply) {
+    (void) json_object_object_add(reply, "container", json_object_new_string(container));
+    (void) json_print(reply, false, stdout);
+    return receipt_is_dying(json_field_object(reply, "receipt")) ? CONTROL_DYING : 0;
+}
+
+static int run_kill(const Client *client, const void *data, const Strings *containers) {
+    static const Control control = { "Kill", prepare_kill, print_killed },
+                         with_json = { "Kill", prepare_kill, print_killed_json };
+    const KillFlags *flags = data;
+    Error error = ERROR_INIT;
+    int json = verb_format(flags->format, &error);
+
+    if (json < 0)
+        return report_failure(&error);
+    return control_all(client, json ? &with_json : &control, flags, containers);
 }
 
 const Verb verb_kill = {

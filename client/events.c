@@ -38,7 +38,7 @@ static void print_event(json_object *event) {
     _cleanup_free_ char *limit = text_escape(json_field_string(event, "limit") ?: "");
     _cleanup_free_ char *message = text_escape(json_field_string(event, "message") ?: "");
     json_object *exit = json_field_object(event, "exit");
-    int64_t usec = 0, owner = 0;
+    int64_t usec = 0, owner = 0, finding;
     char when[64];
 
     (void) json_field_int(event, "timestampUsec", &usec);
@@ -50,6 +50,8 @@ static void print_event(json_object *event) {
         print_exit(exit);
     if (limit && limit[0])
         (void) printf(" limit=%s", limit);
+    if (json_field_int(event, "finding", &finding))
+        (void) printf(" finding=%lld", (long long) finding);
     if (message && message[0])
         (void) printf(" %s", message);
     (void) putchar('\n');

@@ -112,6 +112,25 @@ static int print_controls(json_object *controls) {
     return n > 0 ? table_print(table, true, stdout) : 0;
 }
 
+static int print_detectors(json_object *detectors) {
+    static const char *const headings[] = { "DETECTOR", "ACTION", "REASON", NULL };
+    _cleanup_(table_freep) Table *table = table_new(headings);
+    size_t n = detectors ? json_object_array_length(detectors) : 0;
+
+    if (!table)
+        return -ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        json_object *d = json_object_array_get_idx(detectors, i);
+        table_add_field(table, d, "detector");
+        table_add_field(table, d, "action");
+        table_add(table, json_field_string(d, "reason") ?: "");
+    }
+    if (n == 0)
+        return 0;
+    (void) putchar('\n');
+    return table_print(table, true, stdout);
+}
+
 static int run_info(const Client *client, const void *data, const Strings *operands) {
     _cleanup_(message_reply_freep) MessageReply *reply = NULL;
     const InfoFlags *flags = data;
@@ -128,7 +147,8 @@ static int run_info(const Client *client, const void *data, const Strings *opera
         print_line(lines[i].label, reply->parameters, lines[i].key);
     print_storage(reply->parameters);
     if (print_ceilings(json_field_object(reply->parameters, "tenantLimits")) == -ENOMEM ||
-        print_controls(json_field_array(reply->parameters, "controls")) == -ENOMEM) {
+        print_controls(json_field_array(reply->parameters, "controls")) == -ENOMEM ||
+        print_detectors(json_field_array(reply->parameters, "detectors")) == -ENOMEM) {
         report("out of memory");
         return EXIT_KENNEL;
     }

@@ -15,13 +15,10 @@
 #include <string.h>
 
 static const Verb *const verbs[] = {
-    &verb_run,    &verb_exec, &verb_ps,     &verb_logs, &verb_inspect, &verb_top,
-    &verb_stats,  &verb_kill, &verb_stop,   &verb_wait, &verb_pause,   &verb_unpause,
-    &verb_update, &verb_rm,   &verb_events, &verb_info, &verb_verify,  &verb_version,
+    &verb_run,    &verb_exec, &verb_ps,     &verb_logs,   &verb_inspect, &verb_top,    &verb_stats,
+    &verb_kill,   &verb_stop, &verb_wait,   &verb_pause,  &verb_unpause, &verb_update, &verb_rm,
+    &verb_events, &verb_info, &verb_verify, &verb_rogues, &verb_version,
 };
-
-/* Verbs of later versions: refused by name, so that nobody thinks of a typing error. */
-static const char *const later_verbs[] = { "rogues" };
 
 typedef struct GlobalFlags {
     const char *socket;
@@ -62,11 +59,6 @@ static const Verb *find_verb(const char *name) {
 }
 
 static int refuse_verb(const char *name) {
-    for (size_t i = 0; i < ELEMENTSOF(later_verbs); i++)
-        if (strcmp(later_verbs[i], name) == 0) {
-            report("%s is not available in this version", name);
-            return EXIT_KENNEL;
-        }
     report("there is no verb \"%s\"; see `kennel help`", name);
     return EXIT_KENNEL;
 }

@@ -184,6 +184,15 @@ static int add_network(Spec *s, const char *network, Error *reterr) {
     return parameters_put_string(s->parameters, "network", "--network", network, reterr);
 }
 
+static int add_exec_policy(Spec *s, const char *policy, Error *reterr) {
+    if (!policy)
+        return 0;
+    bool only = strcmp(policy, "image-only") == 0;
+    if (!only && strcmp(policy, "report") != 0)
+        return error_invalid(reterr, "--exec-policy", "\"%s\" is no policy; report or image-only is expected", policy);
+    return parameters_put_string(s->parameters, "execPolicy", "--exec-policy", only ? "imageOnly" : "report", reterr);
+}
+
 static int add_port(Spec *s, json_object *array, const char *text, Error *reterr) {
     static const char flag[] = "-p/--publish";
     ArgumentPort p;
@@ -326,6 +335,38 @@ static int add_control(Spec *s, json_object *array, const char *text, Error *ret
     return r < 0 ? r : parameters_put_string(object, "mode", flag, mode, reterr);
 }
 
+/* "foreign-program" is "foreignProgram". */
+static void to_camel(char *name) {
+    char *to = name;
+    for (const char *from = name; *from; from++) {
+        bool joint = from[0] == '-' && from[1] >= 'a' && from[1] <= 'z';
+        if (joint)
+            from++;
+        *to++ = joint ? (char) (*from & ~0x20) : *from;
+    }
+    *to = 0;
+}
+
+/* "foreign-program=kill-process", in these words or the protocol's; which there are is the daemon's to know. */
+static int add_watch(Spec *s, json_object *array, const char *text, Error *reterr) {
+    static const char flag[] = "--watch";
+    const char *equals = strchr(text, '=');
+
+    if (!equals || equals == text || !equals[1])
+        return error_invalid(reterr, flag, "\"%s\" is not DETECTOR=ACTION, such as foreign-program=kill-process", text);
+    _cleanup_free_ char *detector = strndup(text, (size_t) (equals - text)), *word = strdup(equals + 1);
+    json_object *object = detector && word ? parameters_append_object(array, reterr) : NULL;
+    if (!object)
+        return detector && word ? -ENOMEM : parameters_out_of_memory(reterr);
+    to_camel(detector);
+    to_camel(word);
+    const char *action = strcmp(word, "freeze") == 0 ? "freezeContainer"
+                         : strcmp(word, "kill") == 0 ? "killContainer"
+                                                     : word;
+    int r = parameters_put_string(object, "detector", flag, detector, reterr);
+    return r < 0 ? r : parameters_put_string(object, "action", flag, action, reterr);
+}
+
 static int add_limits(Spec *s, const LimitFlags *flags, Error *reterr) {
     json_object *limits = NULL;
     int r = limit_flags_build(flags, &limits, reterr);
@@ -362,12 +403,16 @@ int spec_run(const RunFlags *flags, const Strings *command, Spec *ret, Error *re
     if (r == 0)
         r = add_network(&s, flags->network, reterr);
     if (r == 0)
+        r = add_exec_policy(&s, flags->exec_policy, reterr);
+    if (r == 0)
         r = add_limits(&s, &flags->limits, reterr);
     uint32_t seen = 0;
     for (size_t i = 0; i < flags->security.n && r == 0; i++)
         r = add_security(&s, flags->security.items[i], &seen, reterr);
     if (r == 0)
         r = add_each(&s, "controls", &flags->controls, add_control, reterr);
+    if (r == 0)
+        r = add_each(&s, "watch", &flags->watch, add_watch, reterr);
     if (r == 0)
         r = add_each(&s, "ulimits", &flags->ulimits, add_ulimit, reterr);
     if (r == 0)

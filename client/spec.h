@@ -23,8 +23,8 @@ typedef struct ProcessFlags {
 typedef struct RunFlags {
     ProcessFlags process;
     bool detach, remove, read_only, init;
-    const char *name, *rootfs, *hostname, *network;
-    Strings volumes, tmpfs, ports, cap_add, cap_drop, security, controls, ulimits;
+    const char *name, *rootfs, *hostname, *network, *exec_policy;
+    Strings volumes, tmpfs, ports, cap_add, cap_drop, security, controls, watch, ulimits;
     LimitFlags limits;
 } RunFlags;
 

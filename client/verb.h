@@ -32,7 +32,8 @@ typedef struct Verb {
 } Verb;
 
 extern const Verb verb_run, verb_exec, verb_ps, verb_logs, verb_inspect, verb_top, verb_stats, verb_kill, verb_stop,
-    verb_wait, verb_pause, verb_unpause, verb_update, verb_rm, verb_events, verb_info, verb_version, verb_verify;
+    verb_wait, verb_pause, verb_unpause, verb_update, verb_rm, verb_events, verb_info, verb_version, verb_verify,
+    verb_rogues;
 
 /* --format: 0 for table, 1 for json, -EINVAL and reterr. NULL means table. */
 int verb_format(const char *value, Error *reterr);

@@ -23,13 +23,13 @@ typedef struct Config {
     uint32_t starts_max; /* starts of one uid in progress at a time */
     uint64_t log_max_bytes;
     NetworkConfig network;
-    uint64_t disk_default;                   /* STORAGE_LIMIT_NONE: no limit */
-    ControlMode control_modes[_CONTROL_MAX]; /* UNSET: the default of container/controls.c */
+    uint64_t disk_default;                          /* STORAGE_LIMIT_NONE: no limit */
+    ControlMode control_modes[_CONTROL_MAX];        /* UNSET: the default of container/controls.c */
     FindingAction watch_actions[_FINDING_KIND_MAX]; /* UNSET: the default of container/watch.c */
     uint32_t watch_forks_per_second, watch_cpu_seconds, watch_calls_per_second;
     char quarantine[CONFIG_PATH_MAX + 1]; /* empty: no copies are kept */
     uint64_t quarantine_max;
-    ContainerLimits tenant_limits;           /* ceilings for callers who are not root */
+    ContainerLimits tenant_limits; /* ceilings for callers who are not root */
 } Config;
 
 /* The ids end below 0x7FFE0000, where systemd's foreign range begins. */

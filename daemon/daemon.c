@@ -264,10 +264,11 @@ static int open_quarantine(Daemon *d, Error *reterr) {
         return error_failed(reterr, errno, "quarantine", "the quarantine directory %s cannot be opened: %s", path,
                             strerror(errno));
     if (st.st_uid != 0 || (st.st_mode & 07777) != 0700)
-        return error_failed(reterr, EPERM, "quarantine",
-                            "the quarantine directory %s belongs to uid %u and has mode %04o; it must be root's own, with "
-                            "mode 0700",
-                            path, st.st_uid, (unsigned) (st.st_mode & 07777));
+        return error_failed(
+            reterr, EPERM, "quarantine",
+            "the quarantine directory %s belongs to uid %u and has mode %04o; it must be root's own, with "
+            "mode 0700",
+            path, st.st_uid, (unsigned) (st.st_mode & 07777));
     d->quarantine_fd = TAKE_FD(fd);
     return 0;
 }

@@ -74,15 +74,15 @@ typedef struct ContainerEnvironment {
     AppArmorHost *apparmor; /* NULL: the host has none that Kennel could use, and apparmor_missing says why */
     SELinuxHost *selinux;   /* NULL: likewise */
     const char *apparmor_missing, *selinux_missing;
-    const char *devices_missing;             /* NULL: the device program is attached */
-    ControlMode control_modes[_CONTROL_MAX]; /* of the configuration */
-    Watch *watch;                            /* NULL: nothing is looked for */
+    const char *devices_missing;                    /* NULL: the device program is attached */
+    ControlMode control_modes[_CONTROL_MAX];        /* of the configuration */
+    Watch *watch;                                   /* NULL: nothing is looked for */
     FindingAction watch_actions[_FINDING_KIND_MAX]; /* of the configuration */
-    int quarantine_fd;                       /* where copies of programs go */
-    uint64_t quarantine_max;                 /* bytes of all of them; 0: none are kept */
-    FdStore *fd_store;                       /* NULL: nobody keeps descriptors while no daemon runs */
-    int state_fd;                            /* the state directory; containers/ID/ below it */
-    int data_fd;                             /* the data directory; containers/ID/ below it */
+    int quarantine_fd;                              /* where copies of programs go */
+    uint64_t quarantine_max;                        /* bytes of all of them; 0: none are kept */
+    FdStore *fd_store;                              /* NULL: nobody keeps descriptors while no daemon runs */
+    int state_fd;                                   /* the state directory; containers/ID/ below it */
+    int data_fd;                                    /* the data directory; containers/ID/ below it */
     uint32_t id_base; /* the pool of id ranges: first id, and how many ranges of SANDBOX_ID_COUNT */
     uint32_t id_ranges;
     unsigned containers_max_per_uid; /* for peers that are not root */

@@ -267,7 +267,8 @@ static int fill_in(const Container *c, SandboxProgram *p) {
     if (r < 0)
         return r;
     p->capabilities = own->capabilities;
-    p->tell_calls = own->tell_calls && c->subject; /* without anybody who listens, the calls would fail in another way */
+    p->tell_calls =
+        own->tell_calls && c->subject; /* without anybody who listens, the calls would fail in another way */
     (void) seccomp_program_unref(p->seccomp);
     p->seccomp = own->seccomp ? seccomp_program_ref(own->seccomp) : NULL;
     return 0;

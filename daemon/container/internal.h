@@ -27,7 +27,7 @@
 #define CONTAINER_FREEZE_USEC  (5ULL * 1000000ULL)
 #define CONTAINER_EXECS_MAX    256U /* processes of Exec in one container: each costs the daemon two descriptors */
 /* For a process that is removed: to freeze its container, and to die. */
-#define CONTAINER_REMOVE_USEC (3ULL * 1000000ULL)
+#define CONTAINER_REMOVE_USEC  (3ULL * 1000000ULL)
 #define CONTAINER_SECCOMP_FILE "seccomp.bpf"
 /* In the file that daemons share: beyond the bytes of ids (65,536) and bridges (2^40 and 2^32 more). */
 #define CATEGORIES_FIRST_BYTE (1ULL << 41)
@@ -84,7 +84,7 @@ typedef struct LimitWatch {
 typedef struct KillRequest {
     RemovalTarget target;
     bool descendants;
-    uint64_t finding; /* of which it is the consequence; 0: somebody asked */
+    uint64_t finding;     /* of which it is the consequence; 0: somebody asked */
     ContainerKilled done; /* may be NULL */
     void *userdata;
     struct KillRequest *next;
@@ -194,7 +194,7 @@ struct ContainerRegistry {
     uint32_t next_range;      /* where to look first */
     CategoryPool *categories; /* NULL where no container has any */
     FindingFollower *followers, *next_to_tell;
-    ContainerJob *jobs;       /* every job whose completion has not been called */
+    ContainerJob *jobs; /* every job whose completion has not been called */
 };
 
 static inline uint64_t now_usec(void) {
@@ -282,8 +282,8 @@ void container_finding_changed(Container *c, FindingEntry *e);
 int container_kill_finding(Container *c, const Finding *f);
 void container_keep_program(Container *c, const Finding *f); /* a copy of it, in the quarantine directory */
 void container_kill_next(Container *c);
-void container_kills_drop(Container *c); /* nothing is left to be killed: tells those who wait */
-void container_kills_free(Container *c); /* tells nobody */
+void container_kills_drop(Container *c);  /* nothing is left to be killed: tells those who wait */
+void container_kills_free(Container *c);  /* tells nobody */
 void container_kill_repair(Container *c); /* a daemon was ended while it had the container frozen */
 
 /* limit-events.c */

@@ -124,8 +124,7 @@ static void tell_killed(Container *c, const KillJob *k) {
 /* What there was to be killed and is not there any more: an answer where the process was named for all time. */
 static void settle_result(Container *c, KillJob *k) {
     if (k->result == -ESRCH && (k->target.start_time > 0 || k->finding > 0)) {
-        k->receipt =
-            (Receipt){ .pid = k->target.pid, .host_pid = k->target.host_pid, .outcome = RECEIPT_GONE };
+        k->receipt = (Receipt){ .pid = k->target.pid, .host_pid = k->target.host_pid, .outcome = RECEIPT_GONE };
         k->result = 0;
     }
     if (k->result >= 0)

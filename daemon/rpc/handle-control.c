@@ -39,9 +39,7 @@ typedef struct KillCall {
 
 static json_object *kill_reply(const Receipt *receipt) {
     _cleanup_json_ json_object *o = json_object_new_object();
-    int r = !o        ? -ENOMEM
-            : receipt ? render_add(o, "receipt", receipt_to_json(receipt))
-                      : render_add_null(o, "receipt");
+    int r = !o ? -ENOMEM : receipt ? render_add(o, "receipt", receipt_to_json(receipt)) : render_add_null(o, "receipt");
     return r < 0 ? NULL : TAKE_PTR(o);
 }
 

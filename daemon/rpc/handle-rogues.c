@@ -18,10 +18,10 @@
 #include <limits.h>
 #include <string.h>
 
-#define KEYS_MAX        65536U           /* with `more`: the newest */
-#define KEYS_MAX_SINGLE 1024U            /* without */
-#define PART_MAX        64U              /* findings in one reply of several */
-#define PART_BYTES      (512U * 1024U)   /* and about so many bytes */
+#define KEYS_MAX        65536U         /* with `more`: the newest */
+#define KEYS_MAX_SINGLE 1024U          /* without */
+#define PART_MAX        64U            /* findings in one reply of several */
+#define PART_BYTES      (512U * 1024U) /* and about so many bytes */
 #define SINGLE_BYTES    (12U * 1024U * 1024U)
 
 typedef struct Key {

@@ -139,8 +139,7 @@ json_object *render_event(const ContainerEvent *e) {
 json_object *render_finding(const Container *c, const Finding *f) {
     _cleanup_json_ json_object *o = finding_to_json(f);
     if (!o || render_add_string(o, "container", container_id(c)) < 0 ||
-        render_add_string(o, "name", container_name(c)) < 0 ||
-        render_add_int(o, "owner", container_spec(c)->owner) < 0)
+        render_add_string(o, "name", container_name(c)) < 0 || render_add_int(o, "owner", container_spec(c)->owner) < 0)
         return NULL;
     return TAKE_PTR(o);
 }
@@ -345,7 +344,8 @@ static int add_sandbox(json_object *o, const Container *c) {
         render_add(o, "mounts", render_mounts(s)) < 0 || render_add_string(o, "seccomp", seccomp_summary(spec)) < 0 ||
         render_add(o, "limits", render_limits(&spec->limits)) < 0 || render_add_int(o, "idBase", s->id_base) < 0 ||
         render_add_bool(o, "init", s->init) < 0 || render_add_bool(o, "logged", spec->logged) < 0 ||
-        render_add_bool(o, "remove", spec->remove) < 0)
+        render_add_bool(o, "remove", spec->remove) < 0 ||
+        render_add_string(o, "execPolicy", s->image_only ? "imageOnly" : "report") < 0)
         return -ENOMEM;
     return 0;
 }
