@@ -22,6 +22,7 @@
 #include "sandbox/capabilities.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/stat.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -417,6 +418,18 @@ static int read_cap_drop(RunSpec *s, Error *reterr) {
     return 0;
 }
 
+/* Once the capabilities are known. */
+static int read_exec_policy(RunSpec *s, Error *reterr) {
+    const char *policy = fields_string(s->parameters, "execPolicy");
+    SandboxSpec *sandbox = &s->spec->sandbox;
+    sandbox->image_only = policy && strcmp(policy, "imageOnly") == 0;
+    if (sandbox->image_only && sandbox->program.capabilities & (UINT64_C(1) << CAP_SYS_ADMIN))
+        return error_invalid(reterr, "execPolicy",
+                             "is imageOnly, which cannot be kept with CAP_SYS_ADMIN: its holder changes the mounts; "
+                             "\"report\" is expected, or capAdd without it");
+    return 0;
+}
+
 /* The profile itself is judged when it is compiled, off the loop: it is the one part of a spec that costs milliseconds.
  */
 static int read_seccomp(RunSpec *s, Error *reterr) {
@@ -546,11 +559,37 @@ static int add_environment_defaults(RunSpec *s, Error *reterr) {
 
 /* In the order of the interface file. */
 static int (*const readers[])(RunSpec *s, Error *reterr) = {
-    read_command,    read_name,     read_image,    read_rootfs,      read_rootfs_path,  read_read_only,
-    allocate_mounts, read_volumes,  read_tmpfs,    read_environment, read_directory,    read_user,
-    read_hostname,   read_network,  read_ports,    read_cap_add,     read_cap_drop,     read_seccomp,
-    read_apparmor,   read_label,    read_controls, read_watch,       read_ulimits,      read_limits,
-    read_init,       read_terminal, read_stdio,    read_remove,      check_descriptors, add_environment_defaults,
+    read_command,
+    read_name,
+    read_image,
+    read_rootfs,
+    read_rootfs_path,
+    read_read_only,
+    allocate_mounts,
+    read_volumes,
+    read_tmpfs,
+    read_environment,
+    read_directory,
+    read_user,
+    read_hostname,
+    read_network,
+    read_ports,
+    read_cap_add,
+    read_cap_drop,
+    read_exec_policy,
+    read_seccomp,
+    read_apparmor,
+    read_label,
+    read_controls,
+    read_watch,
+    read_ulimits,
+    read_limits,
+    read_init,
+    read_terminal,
+    read_stdio,
+    read_remove,
+    check_descriptors,
+    add_environment_defaults,
 };
 
 int run_spec_parse(json_object *parameters, const Peer *peer, bool attached, const ContainerEnvironment *environment,

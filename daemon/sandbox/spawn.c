@@ -338,8 +338,8 @@ static int prepare_plan(ChildPlan *plan, const SandboxProgram *program, bool ini
     return 0;
 }
 
-static int label_proc(const SandboxHost *h, const SandboxProgram *p) {
-    return h->start_profile || p->apparmor_profile || p->selinux_context ? h->proc_fd : -EBADF;
+static int label_proc(const SandboxHost *h, const SandboxProgram *p, bool image_only) {
+    return image_only || h->start_profile || p->apparmor_profile || p->selinux_context ? h->proc_fd : -EBADF;
 }
 
 static int make_sockets(int *ret_parent, int *ret_child, Error *reterr) {
@@ -376,7 +376,8 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
         .join_pidfd = -EBADF,
         .n_fds = count_mounts(spec),
         .socket = child_socket,
-        .proc_fd = label_proc(h, &spec->program),
+        .proc_fd = label_proc(h, &spec->program, spec->image_only),
+        .has_memfd_noexec = h->has_memfd_noexec,
         .start_profile = h->start_profile,
     };
     r = prepare_plan(&plan, &spec->program, spec->init, &candidates, &arguments, reterr);
@@ -456,7 +457,7 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
         .init_fd = -EBADF,
         .join_pidfd = init_pidfd,
         .socket = child_socket,
-        .proc_fd = label_proc(h, program),
+        .proc_fd = label_proc(h, program, false),
         .start_profile = h->start_profile,
     };
     r = prepare_plan(&plan, program, false, &candidates, &arguments, reterr);

@@ -426,6 +426,9 @@ static int fake_start(const SandboxProgram *p, const SandboxPlacement *placement
     *ret = process;
     return 0;
 }
+bool sandbox_holds_memfds(const SandboxHost *h) {
+    return true;
+}
 int sandbox_has_executed(SandboxHost *h, pid_t pid) {
     return fakes.has_executed;
 }
