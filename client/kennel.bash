@@ -63,6 +63,10 @@ _kennel() {
         mapfile -t COMPREPLY < <(compgen -W 'none bridge host' -- "$current")
         return
         ;;
+    --exec-policy)
+        mapfile -t COMPREPLY < <(compgen -W 'report image-only' -- "$current")
+        return
+        ;;
     --sort)
         mapfile -t COMPREPLY < <(compgen -W 'name cpu memory pids net io disk throttled psi' -- "$current")
         return

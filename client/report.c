@@ -40,6 +40,7 @@ static const struct {
     { "user", "-u/--user" },
     { "hostname", "--hostname" },
     { "network", "--network" },
+    { "execPolicy", "--exec-policy" },
     { "capAdd", "--cap-add" },
     { "capDrop", "--cap-drop" },
     { "seccompProfile", "--security-opt" },

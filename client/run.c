@@ -35,7 +35,8 @@ static const Option options[] = {
     { 0, "security-opt", OPTION_LIST, AT(security), "KIND=VALUE", "seccomp=FILE, apparmor=NAME, label=..." },
     { 0, "control", OPTION_LIST, AT(controls), "NAME=MODE", "apparmor=required, label=best-effort, ..." },
     { 0, "init", OPTION_SWITCH, AT(init), NULL, "run a small reaper as pid 1" },
-    { 0, "exec-policy", OPTION_LATER, 0, NULL, NULL },
+    { 0, "exec-policy", OPTION_STRING, AT(exec_policy), "report|image-only",
+      "programs that the image did not hold (report)" },
     OPTIONS_END,
 };
 

@@ -184,6 +184,15 @@ static int add_network(Spec *s, const char *network, Error *reterr) {
     return parameters_put_string(s->parameters, "network", "--network", network, reterr);
 }
 
+static int add_exec_policy(Spec *s, const char *policy, Error *reterr) {
+    if (!policy)
+        return 0;
+    bool only = strcmp(policy, "image-only") == 0;
+    if (!only && strcmp(policy, "report") != 0)
+        return error_invalid(reterr, "--exec-policy", "\"%s\" is no policy; report or image-only is expected", policy);
+    return parameters_put_string(s->parameters, "execPolicy", "--exec-policy", only ? "imageOnly" : "report", reterr);
+}
+
 static int add_port(Spec *s, json_object *array, const char *text, Error *reterr) {
     static const char flag[] = "-p/--publish";
     ArgumentPort p;
@@ -361,6 +370,8 @@ int spec_run(const RunFlags *flags, const Strings *command, Spec *ret, Error *re
         r = add_plain(&s, flags, reterr);
     if (r == 0)
         r = add_network(&s, flags->network, reterr);
+    if (r == 0)
+        r = add_exec_policy(&s, flags->exec_policy, reterr);
     if (r == 0)
         r = add_limits(&s, &flags->limits, reterr);
     uint32_t seen = 0;

@@ -23,7 +23,7 @@ typedef struct ProcessFlags {
 typedef struct RunFlags {
     ProcessFlags process;
     bool detach, remove, read_only, init;
-    const char *name, *rootfs, *hostname, *network;
+    const char *name, *rootfs, *hostname, *network, *exec_policy;
     Strings volumes, tmpfs, ports, cap_add, cap_drop, security, controls, ulimits;
     LimitFlags limits;
 } RunFlags;

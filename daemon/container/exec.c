@@ -73,7 +73,7 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
 }
 
 /* It has executed its program and waits at the first instruction. */
-static int executed(void *userdata, const SandboxProcess *process, Error *reterr) {
+static int executed(void *userdata, SandboxProcess *process, Error *reterr) {
     ExecJob *e = userdata;
     const Container *c = e->job.container;
     ContainerProof proof = {

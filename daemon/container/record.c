@@ -26,8 +26,9 @@ typedef enum FieldType {
     FIELD_INT, /* int */
     FIELD_U16,
     FIELD_U32,
-    FIELD_U64,      /* up to INT64_MAX */
-    FIELD_U64_NONE, /* the same; UINT64_MAX is written as -1 */
+    FIELD_U64,           /* up to INT64_MAX */
+    FIELD_BOOL_OPTIONAL, /* of a record that is older than the field: false */
+    FIELD_U64_NONE,      /* the same; UINT64_MAX is written as -1 */
     FIELD_STRING,
     FIELD_STRING_OPTIONAL, /* NULL: left out */
     FIELD_STRINGS,         /* char ** */
@@ -100,6 +101,7 @@ static const Field spec_fields[] = {
     FIELD(ContainerSpec, "rightsUid", FIELD_U32, sandbox.owner_uid, 0, UINT32_MAX - 1),
     FIELD(ContainerSpec, "rightsGid", FIELD_U32, sandbox.owner_gid, 0, UINT32_MAX - 1),
     FIELD(ContainerSpec, "readOnly", FIELD_BOOL, sandbox.read_only, 0, 0),
+    FIELD(ContainerSpec, "imageOnly", FIELD_BOOL_OPTIONAL, sandbox.image_only, 0, 0),
     FIELD(ContainerSpec, "init", FIELD_BOOL, sandbox.init, 0, 0),
     FIELD(ContainerSpec, "network", FIELD_INT, sandbox.network, SANDBOX_NETWORK_NONE, SANDBOX_NETWORK_BRIDGE),
     FIELD(ContainerSpec, "command", FIELD_STRINGS, sandbox.program.command, 1, KENNEL_ARGS_MAX),
@@ -225,6 +227,7 @@ static int field_write(json_object *object, const Field *f, const void *base) {
     uint64_t number;
     switch (f->type) {
     case FIELD_BOOL:
+    case FIELD_BOOL_OPTIONAL:
         return add(object, f->name, json_object_new_boolean(*(const bool *) at));
     case FIELD_INT:
         return add(object, f->name, json_object_new_int64(*(const int *) at));
@@ -372,6 +375,7 @@ static int field_read(const Field *f, json_object *value, void *base, Error *ret
     int r;
     switch (f->type) {
     case FIELD_BOOL:
+    case FIELD_BOOL_OPTIONAL:
         if (!json_object_is_type(value, json_type_boolean))
             return bad(reterr, f->name, "is not a boolean");
         *(bool *) at = json_object_get_boolean(value);
@@ -422,7 +426,7 @@ static int fields_read(json_object *object, const Field *fields, const char *con
     for (const Field *f = fields; f->name; f++) {
         json_object *value;
         bool there = json_object_object_get_ex(object, f->name, &value);
-        if (!there && f->type == FIELD_STRING_OPTIONAL)
+        if (!there && (f->type == FIELD_STRING_OPTIONAL || f->type == FIELD_BOOL_OPTIONAL))
             continue;
         int r = there ? field_read(f, value, base, reterr) : bad(reterr, f->name, "is missing");
         if (r < 0)

@@ -106,13 +106,26 @@ static int start_prepare_labels(StartJob *s, Error *reterr) {
     return container_labels_prepare(s->job.container, reterr);
 }
 
+/* Nothing but a filter keeps programs from being executed from memfds on kernels before 6.3. */
+static int start_check_unfiltered(const StartJob *s, Error *reterr) {
+    const Container *c = s->job.container;
+    if (!c->spec->sandbox.image_only || sandbox_holds_memfds(c->registry->environment.sandbox))
+        return 0;
+    return error_invalid(
+        reterr, "execPolicy",
+        "is imageOnly, which on this kernel (before 6.3) takes a system call filter; seccompProfile is "
+        "\"unconfined\"");
+}
+
 /* Kept beside the record, because Exec has to use this very program, also after the daemon's profile has changed. */
 static int start_compile(StartJob *s, Error *reterr) {
     const ContainerSpec *spec = s->job.container->spec;
     if (spec->seccomp_unconfined)
-        return 0;
-    SeccompCache *cache = s->job.container->registry->environment.seccomp;
-    int r = seccomp_cache_get(cache, spec->seccomp_profile, spec->sandbox.program.capabilities, &s->seccomp, reterr);
+        return start_check_unfiltered(s, reterr);
+    const ContainerEnvironment *environment = &s->job.container->registry->environment;
+    bool without_memfd = spec->sandbox.image_only && !sandbox_holds_memfds(environment->sandbox);
+    int r = seccomp_cache_get(environment->seccomp, spec->seccomp_profile, spec->sandbox.program.capabilities,
+                              without_memfd, &s->seccomp, reterr);
     if (r < 0)
         return r;
     const struct sock_fprog *p = seccomp_program_fprog(s->seccomp);
@@ -174,7 +187,7 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
 }
 
 /* It has executed its program and waits at the first instruction. */
-static int executed(void *userdata, const SandboxProcess *process, Error *reterr) {
+static int executed(void *userdata, SandboxProcess *process, Error *reterr) {
     StartJob *s = userdata;
     const Container *c = s->job.container;
     ContainerProof proof = {

@@ -326,7 +326,8 @@ static int add_sandbox(json_object *o, const Container *c) {
         render_add(o, "mounts", render_mounts(s)) < 0 || render_add_string(o, "seccomp", seccomp_summary(spec)) < 0 ||
         render_add(o, "limits", render_limits(&spec->limits)) < 0 || render_add_int(o, "idBase", s->id_base) < 0 ||
         render_add_bool(o, "init", s->init) < 0 || render_add_bool(o, "logged", spec->logged) < 0 ||
-        render_add_bool(o, "remove", spec->remove) < 0)
+        render_add_bool(o, "remove", spec->remove) < 0 ||
+        render_add_string(o, "execPolicy", s->image_only ? "imageOnly" : "report") < 0)
         return -ENOMEM;
     return 0;
 }

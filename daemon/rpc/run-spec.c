@@ -21,6 +21,7 @@
 #include "sandbox/capabilities.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/stat.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -416,6 +417,18 @@ static int read_cap_drop(RunSpec *s, Error *reterr) {
     return 0;
 }
 
+/* Once the capabilities are known. */
+static int read_exec_policy(RunSpec *s, Error *reterr) {
+    const char *policy = fields_string(s->parameters, "execPolicy");
+    SandboxSpec *sandbox = &s->spec->sandbox;
+    sandbox->image_only = policy && strcmp(policy, "imageOnly") == 0;
+    if (sandbox->image_only && sandbox->program.capabilities & (UINT64_C(1) << CAP_SYS_ADMIN))
+        return error_invalid(reterr, "execPolicy",
+                             "is imageOnly, which cannot be kept with CAP_SYS_ADMIN: its holder changes the mounts; "
+                             "\"report\" is expected, or capAdd without it");
+    return 0;
+}
+
 /* The profile itself is judged when it is compiled, off the loop: it is the one part of a spec that costs milliseconds.
  */
 static int read_seccomp(RunSpec *s, Error *reterr) {
@@ -558,6 +571,7 @@ static int (*const readers[])(RunSpec *s, Error *reterr) = {
     read_ports,
     read_cap_add,
     read_cap_drop,
+    read_exec_policy,
     read_seccomp,
     read_apparmor,
     read_label,

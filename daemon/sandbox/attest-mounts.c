@@ -117,20 +117,25 @@ static void check_mount(View *v, const Expected *e) {
 
 static void check_fixed(View *v) {
     const SandboxSpec *spec = v->attest->x->spec;
+    bool host = v->attest->x->host_image, noexec = spec->image_only;
+    const char *root = spec->read_only || (noexec && !host)
+                           ? noexec && host ? "ro,nosuid,nodev,noexec" : "ro,nosuid,nodev"
+                       : noexec ? "rw,nosuid,nodev,noexec"
+                                : "rw,nosuid,nodev";
     const struct {
         const char *control, *point, *type, *flags;
         bool absent;
     } rows[] = {
         /* clang-format off */
-        { "rootMount",    "/",              "overlay", spec->read_only ? "ro,nosuid,nodev" : "rw,nosuid,nodev", false },
-        { "usrMount",     "/usr",           "overlay", "ro,nosuid,nodev",        !v->attest->x->host_image },
+        { "rootMount",    "/",              "overlay", root,                     false },
+        { "usrMount",     "/usr",           "overlay", "ro,nosuid,nodev",        !host },
         { "procMount",    "/proc",          "proc",    "rw,nosuid,nodev,noexec", false },
         { "procSysMount", "/proc/sys",      "proc",    "ro,nosuid,nodev,noexec", false },
         { "sysMount",     "/sys",           "sysfs",   "ro,nosuid,nodev,noexec", false },
         { "cgroupMount",  "/sys/fs/cgroup", "cgroup2", "ro,nosuid,nodev,noexec", false },
         { "devMount",     "/dev",           "tmpfs",   "rw,nosuid,noexec",       false },
         { "ptsMount",     "/dev/pts",       "devpts",  "rw,nosuid,noexec",       false },
-        { "shmMount",     "/dev/shm",       "tmpfs",   "rw,nosuid,nodev",        false },
+        { "shmMount",     "/dev/shm",       "tmpfs",   noexec ? "rw,nosuid,nodev,noexec" : "rw,nosuid,nodev", false },
         { "mqueueMount",  "/dev/mqueue",    "mqueue",  "rw,nosuid,nodev,noexec", false },
         { "consoleMount", "/dev/console",   "devpts",  "rw,nosuid,noexec",       !spec->program.terminal },
         /* clang-format on */
@@ -146,15 +151,17 @@ static void check_fixed(View *v) {
 
 static void check_asked_mount(View *v, const SandboxMount *m, const char *control, bool *done, bool anywhere) {
     bool is_tmpfs = m->kind == SANDBOX_MOUNT_TMPFS;
-    static const char *const flags[2][2] = {
-        { "rw,nosuid,nodev,idmapped", "ro,nosuid,nodev,idmapped" },
-        { "rw,nosuid,nodev", "ro,nosuid,nodev" },
+    /* of a volume and of a tmpfs; with image_only; read-only */
+    static const char *const flags[2][2][2] = {
+        { { "rw,nosuid,nodev,idmapped", "ro,nosuid,nodev,idmapped" },
+          { "rw,nosuid,nodev,noexec,idmapped", "ro,nosuid,nodev,noexec,idmapped" } },
+        { { "rw,nosuid,nodev", "ro,nosuid,nodev" }, { "rw,nosuid,nodev,noexec", "ro,nosuid,nodev,noexec" } },
     };
     Expected e = {
         .control = control,
         .point = m->target,
         .type = is_tmpfs ? "tmpfs" : NULL,
-        .flags = flags[is_tmpfs][m->read_only],
+        .flags = flags[is_tmpfs][v->attest->x->spec->image_only][m->read_only],
         .at_least = !is_tmpfs,
         .anywhere = anywhere,
     };
@@ -176,6 +183,41 @@ static void check_asked(View *v) {
                             is_tmpfs ? tmpfs++ : volumes++);
             check_asked_mount(v, &spec->mounts[i], control, &done[i], round == 1);
         }
+}
+
+/* ---- image_only ---- */
+
+static bool is_directory(const View *v, const char *path) {
+    struct open_how how = {
+        .flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    _cleanup_fd_ int fd = (int) syscall(SYS_openat2, v->root_fd, path, &how, sizeof(how));
+    return fd >= 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP);
+}
+
+/*
+ * Each directory of data is a mount that nothing can be executed from; the root that they are cut from is read-only, so that
+ * which of them there are stays as it was. The rules of the namespaces (vm.memfd_noexec, user.max_user_namespaces) have no
+ * row: the kernel tells each reader those of his own. The child reads them back when it has set them, or does not start.
+ */
+static void check_data_directories(View *v) {
+    const SandboxExpectation *x = v->attest->x;
+    if (!mounts_has_data_directories(x->spec, x->host_image))
+        return;
+    for (const char *const *name = mounts_data_directories; *name; name++) {
+        char control[32], point[32];
+        (void) snprintf(control, sizeof(control), "dataMount.%s", *name);
+        (void) snprintf(point, sizeof(point), "/%s", *name);
+        const Expected e = {
+            .control = control,
+            .point = point,
+            .type = "overlay",
+            .flags = "rw,nosuid,nodev,noexec",
+        };
+        if (is_directory(v, *name))
+            check_mount(v, &e);
+    }
 }
 
 /* ---- masks ---- */
@@ -377,6 +419,7 @@ int attest_mounts(Attest *a) {
     if (r < 0)
         return r;
     check_fixed(&v);
+    check_data_directories(&v);
     check_masks(&v);
     check_asked(&v);
     check_others(&v);

@@ -124,12 +124,39 @@ static int loopback_up(void) {
     return ioctl(fd, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
 }
 
+static int write_rule(int proc_fd, const char *path, const char *value) {
+    char found[8];
+    _cleanup_fd_ int fd = openat(proc_fd, path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || write(fd, value, 1) != 1)
+        return -errno;
+    /* As the kernel has it now: it rounds what it does not take. */
+    ssize_t n = pread(fd, found, sizeof(found), 0);
+    if (n < 0)
+        return -errno;
+    return n == 2 && found[0] == *value && found[1] == '\n' ? 0 : -ENOTSUP;
+}
+
+/*
+ * What image_only takes beside its mounts. Both are rules of a namespace, of whoever writes, by whichever /proc: the pid
+ * namespace's that no memfd is made that can be executed, and the user namespace's that there is none below it, whose root
+ * could mount what it likes. The first is for the host's root alone to write, so it is done before the ids change, and
+ * nobody inside can undo it; nor the second, for /proc/sys is read-only in there, and its mount nobody's to change.
+ */
+static void restrict_execution(const ChildPlan *p) {
+    if (!p->spec->image_only)
+        return;
+    if (p->has_memfd_noexec)
+        check_errno(p, STAGE_EXEC_POLICY, write_rule(p->proc_fd, "sys/vm/memfd_noexec", "2"));
+    check_errno(p, STAGE_EXEC_POLICY, write_rule(p->proc_fd, "sys/user/max_user_namespaces", "0"));
+}
+
 static void enter_new(const ChildPlan *p) {
     int received[MOUNTS_FDS_MAX], fds[MOUNTS_FDS_MAX];
     SandboxStage stage = STAGE_MOUNTS;
     Report report = { 0 };
     size_t length = 0;
 
+    restrict_execution(p);
     wait_for_parent(p, received, p->n_fds);
     for (size_t slot = 0, at = 0; slot < mounts_slots(p->spec); slot++)
         fds[slot] = mounts_slot_used(p->spec, slot) ? received[at++] : -EBADF;
@@ -242,6 +269,28 @@ static void enter_working_directory(const ChildPlan *p) {
         die(p, STAGE_WORKING_DIRECTORY, EXDEV, NULL);
 }
 
+/*
+ * No way back past this point: what follows has to be allowed by the profile itself, and must not be told either (see
+ * seccomp-told.c), since until the parent has the listener nobody answers. Where the daemon itself runs below a filter with
+ * a listener, there can be no second one: then nothing is told.
+ */
+static void confine_calls(const ChildPlan *p) {
+    const SeccompProgram *program = p->program->seccomp;
+    Report report = { .kind = REPORT_CALLS };
+    int listener = -EBADF, r = -EBUSY;
+
+    if (!program)
+        return;
+    if (p->program->tell_calls && seccomp_program_tells(program))
+        r = seccomp_install(seccomp_program_fprog(program), &listener);
+    if (r == -EBUSY)
+        r = seccomp_install(seccomp_program_silent(program), NULL);
+    check_errno(p, STAGE_SECCOMP, r);
+    /* It closes itself at execve. */
+    if (listener >= 0)
+        check_errno(p, STAGE_SECCOMP, fd_send(p->socket, &listener, 1, &report, sizeof(report)));
+}
+
 static _Noreturn void execute(const ChildPlan *p) {
     int code = ENOENT;
     if (p->init_fd >= 0) {
@@ -284,8 +333,6 @@ _Noreturn void child_run(const ChildPlan *p) {
     enter_working_directory(p);
 
     check(p, STAGE_NO_NEW_PRIVS, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    /* No way back past this point: what follows has to be allowed by the profile itself. */
-    if (p->program->seccomp)
-        check_errno(p, STAGE_SECCOMP, seccomp_install(seccomp_program_fprog(p->program->seccomp)));
+    confine_calls(p);
     execute(p);
 }

@@ -101,6 +101,7 @@ int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr) {
     if (r < 0)
         return r;
     h->start_profile = apparmor_start_profile(h->proc_fd);
+    h->has_memfd_noexec = faccessat(h->proc_fd, "sys/vm/memfd_noexec", F_OK, 0) == 0;
     r = open_directory(AT_FDCWD, "/usr", &h->usr_fd, reterr);
     if (r < 0)
         return r;
@@ -118,6 +119,10 @@ int sandbox_host_new(int data_fd, SandboxHost **ret, Error *reterr) {
         return h->init_fd;
     *ret = TAKE_PTR(h);
     return 0;
+}
+
+bool sandbox_holds_memfds(const SandboxHost *h) {
+    return h->has_memfd_noexec;
 }
 
 SandboxHost *sandbox_host_free(SandboxHost *h) {

@@ -20,6 +20,7 @@ struct SandboxHost {
     int init_fd;               /* the reaper of --init, in a sealed memfd */
     const char *start_profile; /* AppArmor; see apparmor_start_profile() */
     bool layers_must_hang;     /* see layers.c */
+    bool has_memfd_noexec;     /* see sandbox_holds_memfds() */
     /* attest.c: the daemon's own, which a container's are told from */
     uint64_t namespaces[SANDBOX_NAMESPACES]; /* inodes */
     unsigned filters;                        /* seccomp filters that every child inherits */
@@ -35,6 +36,7 @@ struct SandboxHost {
     X(ID_MAPS, "idMaps")                                                                                               \
     X(CGROUP, "cgroup")                                                                                                \
     X(JOIN, "join")                                                                                                    \
+    X(EXEC_POLICY, "execPolicy")                                                                                       \
     X(MOUNTS, "mounts")                                                                                                \
     X(MASKS, "masks")                                                                                                  \
     X(PIVOT, "pivot")                                                                                                  \
@@ -66,7 +68,7 @@ typedef enum SandboxStage {
 const char *sandbox_stage_to_string(SandboxStage s);
 
 /* The child's messages on its SOCK_SEQPACKET socket. */
-typedef enum ReportKind { REPORT_TERMINAL, REPORT_FAILURE } ReportKind;
+typedef enum ReportKind { REPORT_TERMINAL, REPORT_CALLS, REPORT_FAILURE } ReportKind;
 
 typedef struct Report {
     ReportKind kind;
@@ -121,6 +123,13 @@ int mounts_clone_idmapped(int fd, int idmap_fd, uint64_t attributes, const char 
 /* One configured, detached file system; OPTIONS are pairs of key and value (NULL: a flag), NULL at the end. An fd or -errno. */
 int mounts_make_file_system(const char *type, const char *const *options, unsigned attributes);
 
+/*
+ * image_only on a root file system of the caller's: what of it can be written, if the image has such a directory. Ends with
+ * NULL.
+ */
+extern const char *const mounts_data_directories[];
+bool mounts_has_data_directories(const SandboxSpec *spec, bool host_image);
+
 /* What is covered by a file or directory that is empty, below /proc and below /sys. End with NULL. */
 extern const char *const mounts_proc_masks[], *const mounts_sys_masks[];
 /* What files are covered with: its place in the file system at /dev. */
@@ -167,7 +176,8 @@ typedef struct ChildPlan {
     int join_pidfd; /* >= 0: the first process of the container to join */
     size_t n_fds;   /* mounts that come over the socket */
     int socket;
-    int proc_fd;               /* >= 0: the host's /proc, where there is a label to take */
+    int proc_fd; /* >= 0: the host's /proc, where there is a label to take or a rule to set */
+    bool has_memfd_noexec;
     const char *start_profile; /* NULL: none */
 } ChildPlan;
 

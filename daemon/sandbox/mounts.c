@@ -13,6 +13,15 @@
  *
  * No path is ever resolved outside the container's root: sources are fds, targets are opened by openat2 within the
  * root's fd, and every move is from fd to fd (CVE-2021-30465, CVE-2025-31133).
+ *
+ * image_only: what can be written cannot be executed, nor mapped to be. Every mount is either read-only for all times or
+ * noexec, so that the kernel holds to it at no cost, whether a daemon runs or not. The root of the image `host`, whose
+ * programs are all in /usr, is noexec. Any other root is read-only, but for directories of data, which are mounts of their
+ * own on the same overlay: writable, noexec. Nobody inside can change a mount's flags or make one: that takes
+ * CAP_SYS_ADMIN, which is refused with this policy, or a user namespace below, of which there can be none (child.c). memfds
+ * are child.c's too. What stays open: memory that a program has written and then makes executable (JITs need it), System V
+ * segments (SHM_EXEC), and what an interpreter of the image's reads and does. And fds of executables from outside, which
+ * only a process outside can pass in.
  */
 
 #include "sandbox/devices.h"
@@ -153,6 +162,11 @@ static int populate_dev(int dev_fd, uint32_t id_base, bool terminal) {
     return 0;
 }
 
+/* Of what is not the image. */
+static unsigned data_attributes(const SandboxSpec *spec) {
+    return MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (spec->image_only ? MOUNT_ATTR_NOEXEC : 0);
+}
+
 static int prepare_dev(const SandboxSpec *spec, MountsSet *set, Error *reterr) {
     int fd = prepare_tmpfs(spec, 65536, 0, 0755, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, reterr);
     if (fd < 0)
@@ -161,7 +175,7 @@ static int prepare_dev(const SandboxSpec *spec, MountsSet *set, Error *reterr) {
     int r = populate_dev(fd, spec->id_base, spec->program.terminal);
     if (r < 0)
         return mounts_error(reterr, -r, "/dev", "its nodes cannot be made");
-    fd = prepare_tmpfs(spec, 64ULL * 1024 * 1024, 0, 01777, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, reterr);
+    fd = prepare_tmpfs(spec, 64ULL * 1024 * 1024, 0, 01777, data_attributes(spec), reterr);
     if (fd < 0)
         return fd;
     set->fds[MOUNTS_SHM] = fd;
@@ -170,7 +184,7 @@ static int prepare_dev(const SandboxSpec *spec, MountsSet *set, Error *reterr) {
 
 static int prepare_mount(const SandboxSpec *spec, size_t i, int idmap_fd, Error *reterr) {
     const SandboxMount *m = &spec->mounts[i];
-    unsigned attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (m->read_only ? MOUNT_ATTR_RDONLY : 0);
+    unsigned attributes = data_attributes(spec) | (m->read_only ? MOUNT_ATTR_RDONLY : 0);
     if (m->kind == SANDBOX_MOUNT_TMPFS)
         return prepare_tmpfs(spec, m->size, m->inodes, m->mode, attributes, reterr);
     return mounts_clone_idmapped(m->source_fd, idmap_fd, attributes, m->target, reterr);
@@ -473,9 +487,72 @@ static int enter_masks(const SandboxSpec *spec, int proc, int sys, int file, Rep
     return r < 0 ? fail(report, "/proc/sys", -r) : 0;
 }
 
-static int pivot(int root_fd, bool read_only) {
-    if (read_only) {
-        struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+/*
+ * Where an image keeps data and no programs. /opt and /usr/local are not here: programs live there. What an image runs from
+ * one of these all the same, a start script in /etc or a program in somebody's home, does not run.
+ */
+const char *const mounts_data_directories[] = {
+    "etc", "home", "media", "mnt", "root", "run", "srv", "tmp", "var", NULL,
+};
+
+bool mounts_has_data_directories(const SandboxSpec *spec, bool host_image) {
+    return spec->image_only && !host_image && !spec->read_only;
+}
+
+/* What next to every program writes to. It cannot be made any more when the root is read-only. */
+static int make_scratch_directories(int root_fd) {
+    static const struct {
+        const char *name;
+        mode_t mode;
+    } directories[] = { { "tmp", 01777 }, { "run", 0755 } };
+    for (size_t i = 0; i < ELEMENTSOF(directories); i++) {
+        if (mkdirat(root_fd, directories[i].name, 0755) < 0) {
+            if (errno != EEXIST)
+                return -errno;
+        } else if (fchmodat(root_fd, directories[i].name, directories[i].mode, 0) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+/* Over itself. What is not there, or a symbolic link, stays as read-only as all the rest. */
+static int open_for_data(int root_fd, const char *name) {
+    struct mount_attr attr = { .attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC };
+    _cleanup_fd_ int fd = open_fixed(root_fd, name);
+    if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP)
+        return 0;
+    if (fd < 0)
+        return fd;
+    _cleanup_fd_ int tree = open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (tree < 0 || mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
+        return -errno;
+    return move_to(tree, fd);
+}
+
+/* While the root can still be written, and before anything is hung below these directories. */
+static int enter_data_directories(const SandboxSpec *spec, int root_fd, Report *report) {
+    if (!mounts_has_data_directories(spec, spec->rootfs_fd < 0))
+        return 0;
+    int r = make_scratch_directories(root_fd);
+    if (r < 0)
+        return fail(report, "/tmp, /run", -r);
+    for (const char *const *name = mounts_data_directories; *name; name++) {
+        r = open_for_data(root_fd, *name);
+        if (r < 0)
+            return fail(report, *name, -r);
+    }
+    return 0;
+}
+
+static uint64_t root_attributes(const SandboxSpec *spec) {
+    bool host = spec->rootfs_fd < 0;
+    return (spec->read_only || (spec->image_only && !host) ? MOUNT_ATTR_RDONLY : 0) |
+           (spec->image_only && host ? MOUNT_ATTR_NOEXEC : 0);
+}
+
+static int pivot(int root_fd, uint64_t attributes) {
+    if (attributes != 0) {
+        struct mount_attr attr = { .attr_set = attributes };
         if (mount_setattr(root_fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
             return -errno;
     }
@@ -498,7 +575,9 @@ int mounts_enter(const SandboxSpec *spec, const int *fds, SandboxStage *stage, R
         return fail(report, "root", errno);
     if (mounts_slot_used(spec, MOUNTS_USR) && (r = move_to_fixed(fds[MOUNTS_USR], root, "usr")) < 0)
         return fail(report, "/usr", -r);
-    r = enter_kernel_file_systems(spec, root, fds, &proc, &sys, report);
+    r = enter_data_directories(spec, root, report);
+    if (r >= 0)
+        r = enter_kernel_file_systems(spec, root, fds, &proc, &sys, report);
     if (r < 0)
         return r;
     for (size_t i = 0; i < spec->n_mounts; i++) {
@@ -511,7 +590,7 @@ int mounts_enter(const SandboxSpec *spec, const int *fds, SandboxStage *stage, R
     if (r < 0)
         return r;
     *stage = STAGE_PIVOT;
-    return pivot(root, spec->read_only);
+    return pivot(root, root_attributes(spec));
 }
 
 int mounts_open_device(const char *path, int flags, unsigned major_number, unsigned minor_number) {

@@ -89,7 +89,7 @@ typedef struct SandboxProcess {
     pid_t pid;
     int pidfd;
     int terminal_fd; /* the pseudo terminal's master, -EBADF without one */
-    int calls_fd;    /* where refused system calls are told (seccomp's listener); -EBADF: nowhere. In executed() too, where
+    int calls_fd; /* where refused system calls are told (seccomp's listener); -EBADF: nowhere. In executed() too, where
                       * whoever takes it sets it to -EBADF */
     uint32_t uid, gid;
     const gid_t *groups; /* supplementary ones; in executed() only */
@@ -115,6 +115,12 @@ typedef struct SandboxPlacement {
 void sandbox_process_done(SandboxProcess *p);
 
 typedef struct SandboxHost SandboxHost;
+
+/*
+ * Has the kernel vm.memfd_noexec (6.3)? Without it, a container of image_only needs a filter that refuses memfd_create
+ * (seccomp_cache_get()), and a program that has none cannot be held to it.
+ */
+bool sandbox_holds_memfds(const SandboxHost *h);
 
 /*
  * Prepares what every start uses: the made-up root of the image `host` below DATA_FD (images/host-HASH), the reaper in

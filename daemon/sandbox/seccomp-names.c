@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Tables of the words that profiles consist of. Pure functions of their arguments: no state, no trust.
+ * Tables of the words that profiles consist of. Pure functions of their arguments: no trust, and no state but the names of
+ * calls by number, which are collected once.
  */
 
 #include "sandbox/seccomp-names.h"
 
 #include <linux/audit.h>
+#include <pthread.h>
 #include <seccomp.h>
 #include <string.h>
 
@@ -180,6 +182,45 @@ int seccomp_names_syscall(const char *name, const SeccompArchitecture *a, uint32
         return 0;
     *ret = direct;
     return 1;
+}
+
+/* libseccomp allocates each answer, and searches for it; so all are asked for once, and kept. */
+static pthread_once_t call_names_once = PTHREAD_ONCE_INIT;
+static const char *call_names[ELEMENTSOF(architectures)][SECCOMP_CALLS_MAX];
+
+static void collect_recent(const SeccompArchitecture *a, const char **names) {
+    uint32_t number;
+    for (size_t i = 0; i < ELEMENTSOF(recent); i++)
+        names[recent[i].number] = recent[i].name;
+    for (size_t i = 0; i < ELEMENTSOF(recent_special); i++)
+        if (recent_special[i].token == a->token)
+            names[recent_special[i].number] = recent_special[i].name;
+    for (size_t i = 0; a->token == SCMP_ARCH_X86 && i < ELEMENTSOF(multiplexed); i++)
+        if ((number = multiplexed[i].direct) != 0)
+            names[number] = multiplexed[i].name;
+}
+
+static void collect_call_names(void) {
+    uint32_t native = seccomp_arch_native();
+    for (size_t i = 0; i < ELEMENTSOF(architectures); i++) {
+        const SeccompArchitecture *a = &architectures[i];
+        if (a->token == 0 || a->host != native)
+            continue;
+        uint32_t bit = a->token == SCMP_ARCH_X32 ? SECCOMP_X32_BIT : 0;
+        for (uint32_t n = 0; n < SECCOMP_CALLS_MAX; n++)
+            call_names[i][n] = seccomp_syscall_resolve_num_arch(a->token, (int) (n | bit));
+        collect_recent(a, call_names[i]);
+    }
+}
+
+const char *seccomp_call_name(uint32_t audit, int number) {
+    bool x32 = audit == AUDIT_ARCH_X86_64 && ((uint32_t) number & SECCOMP_X32_BIT);
+    uint32_t n = (uint32_t) number & ~(x32 ? SECCOMP_X32_BIT : 0);
+    (void) pthread_once(&call_names_once, collect_call_names);
+    for (size_t i = 0; i < ELEMENTSOF(architectures) && n < SECCOMP_CALLS_MAX; i++)
+        if (architectures[i].audit == audit && (architectures[i].token == SCMP_ARCH_X32) == x32)
+            return call_names[i][n];
+    return NULL;
 }
 
 int seccomp_names_action(const char *name, uint32_t *ret, const char **ret_reason) {

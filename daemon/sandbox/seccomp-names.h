@@ -20,6 +20,8 @@ typedef struct SeccompArchitecture {
 } SeccompArchitecture;
 
 #define SECCOMP_X32_BIT 0x40000000U
+/* Behind the last call that has a name, on every architecture that is supported here; without the bit. */
+#define SECCOMP_CALLS_MAX 1024U
 
 const SeccompArchitecture *seccomp_names_architecture(const char *name);
 bool seccomp_names_short_architecture(const char *short_name);
@@ -28,6 +30,9 @@ const SeccompArchitecture *seccomp_names_native(void);
 
 /* 1 and the number; 0 if the call exists on other architectures only; -ENOENT if nowhere. */
 int seccomp_names_syscall(const char *name, const SeccompArchitecture *architecture, uint32_t *ret);
+
+/* "mount"; NULL if the number has no name there. Static. AUDIT: AUDIT_ARCH_*. Locks itself. */
+const char *seccomp_call_name(uint32_t audit, int number);
 
 /*
  * i386 has a second entry to the socket and System V IPC calls: one call ("socketcall", "ipc") whose first argument

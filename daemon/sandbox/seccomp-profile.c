@@ -399,6 +399,20 @@ static int add_rule(Parser *p, size_t architecture, uint32_t number, uint32_t ac
     return 0;
 }
 
+int seccomp_profile_refuse(SeccompProfile *p, const char *name, int code) {
+    Error error = ERROR_INIT;
+    Parser parser = { .profile = p, .reterr = &error };
+    uint32_t number;
+    for (size_t a = 0; a < p->n_architectures; a++) {
+        if (seccomp_names_syscall(name, p->architectures[a], &number) <= 0)
+            continue;
+        int r = add_rule(&parser, a, number, SECCOMP_RET_ERRNO | (uint32_t) code, 0, 0);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
 static int add_condition(Parser *p, const SeccompCondition *c) {
     SeccompProfile *f = p->profile;
     if (grow((void **) &f->conditions, f->n_conditions, &f->conditions_allocated, sizeof(*f->conditions)) < 0)

@@ -44,5 +44,8 @@ typedef struct SeccompProfile {
 #define SECCOMP_PROFILE_INIT ((SeccompProfile){ 0 })
 void seccomp_profile_done(SeccompProfile *p);
 
+/* Adds a rule: NAME is refused with CODE, whatever else is said of it but for what is stricter. -ENOMEM. */
+int seccomp_profile_refuse(SeccompProfile *p, const char *name, int code);
+
 /* CAPS decides on includes.caps and excludes.caps. -EINVAL with ERROR_INVALID_SPEC "seccompProfile"; -ENOMEM. */
 int seccomp_profile_parse(const char *text, size_t size, uint64_t caps, SeccompProfile *ret, Error *reterr);

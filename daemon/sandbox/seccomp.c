@@ -28,12 +28,14 @@
 struct SeccompProgram {
     atomic_uint n_ref;
     struct sock_fprog fprog;
+    struct sock_fprog silent; /* without a filter of its own: the same one, which tells of nothing */
 };
 
 typedef struct CacheEntry {
     char *profile; /* NULL: the default one */
     size_t size;
     uint64_t caps;
+    bool without_memfd;
     SeccompProgram *program; /* NULL: the slot is free */
     uint64_t used;
 } CacheEntry;
@@ -54,6 +56,7 @@ SeccompProgram *seccomp_program_ref(SeccompProgram *p) {
 SeccompProgram *seccomp_program_unref(SeccompProgram *p) {
     if (p && atomic_fetch_sub_explicit(&p->n_ref, 1, memory_order_acq_rel) == 1) {
         free(p->fprog.filter);
+        free(p->silent.filter);
         free(p);
     }
     return NULL;
@@ -61,6 +64,53 @@ SeccompProgram *seccomp_program_unref(SeccompProgram *p) {
 
 const struct sock_fprog *seccomp_program_fprog(const SeccompProgram *p) {
     return &p->fprog;
+}
+
+const struct sock_fprog *seccomp_program_silent(const SeccompProgram *p) {
+    return p->silent.filter ? &p->silent : &p->fprog;
+}
+
+static bool tells(const struct sock_filter *f) {
+    return f->code == (BPF_RET | BPF_K) && (f->k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF;
+}
+
+/* The child sends its listener with the filter on. */
+static bool lets_hand_over(const SeccompProgram *p) {
+    const SeccompArchitecture *native = seccomp_names_native();
+    uint32_t number;
+    if (!native || seccomp_names_syscall("sendmsg", native, &number) <= 0)
+        return false;
+    struct seccomp_data call = { .nr = (int) number, .arch = native->audit };
+    uint32_t action = seccomp_compile_run(p->fprog.filter, p->fprog.len, &call) & SECCOMP_RET_ACTION_FULL;
+    return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG;
+}
+
+bool seccomp_program_tells(const SeccompProgram *p) {
+    return p->silent.filter && lets_hand_over(p);
+}
+
+int seccomp_program_answer(const SeccompProgram *p, const struct seccomp_data *call) {
+    uint32_t verdict = seccomp_compile_run(p->fprog.filter, p->fprog.len, call);
+    int code = (int) (verdict & SECCOMP_RET_DATA);
+    return (verdict & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF && code > 0 ? code : ENOSYS;
+}
+
+/* Without telling, whoever has no listener would have ENOSYS for an answer in place of the profile's. */
+static int make_silent(SeccompProgram *p) {
+    size_t n = 0;
+    while (n < p->fprog.len && !tells(&p->fprog.filter[n]))
+        n++;
+    if (n == p->fprog.len)
+        return 0;
+    struct sock_filter *code = reallocarray(NULL, p->fprog.len, sizeof(*code));
+    if (!code)
+        return -ENOMEM;
+    memcpy(code, p->fprog.filter, p->fprog.len * sizeof(*code));
+    for (; n < p->fprog.len; n++)
+        if (tells(&code[n]))
+            code[n].k = SECCOMP_RET_ERRNO | (code[n].k & SECCOMP_RET_DATA);
+    p->silent = (struct sock_fprog){ .len = p->fprog.len, .filter = code };
+    return 0;
 }
 
 static SeccompProgram *program_new(struct sock_filter *consume_code, size_t n) {
@@ -71,7 +121,8 @@ static SeccompProgram *program_new(struct sock_filter *consume_code, size_t n) {
     }
     atomic_init(&p->n_ref, 1);
     p->fprog = (struct sock_fprog){ .len = (unsigned short) n, .filter = consume_code };
-    return p;
+    p->silent = (struct sock_fprog){ 0 };
+    return make_silent(p) < 0 ? seccomp_program_unref(p) : p;
 }
 
 int seccomp_program_from_bytes(const void *bytes, size_t size, SeccompProgram **ret) {
@@ -92,12 +143,14 @@ int seccomp_program_from_bytes(const void *bytes, size_t size, SeccompProgram **
     return 0;
 }
 
-static int program_make(const char *text, uint64_t caps, SeccompProgram **ret, Error *reterr) {
+static int program_make(const char *text, uint64_t caps, bool without_memfd, SeccompProgram **ret, Error *reterr) {
     _cleanup_(seccomp_profile_done) SeccompProfile profile = SECCOMP_PROFILE_INIT;
     struct sock_filter *code;
     size_t n;
 
     int r = seccomp_profile_parse(text, strlen(text), caps, &profile, reterr);
+    if (r >= 0 && without_memfd && seccomp_profile_refuse(&profile, "memfd_create", ENOSYS) < 0)
+        r = error_failed(reterr, ENOMEM, "seccomp", "out of memory");
     if (r >= 0)
         r = seccomp_compile(&profile, &code, &n, reterr);
     if (r < 0)
@@ -114,7 +167,7 @@ int seccomp_cache_new(SeccompCache **ret, Error *reterr) {
     if (!c)
         return error_failed(reterr, ENOMEM, "seccomp", "out of memory");
     pthread_mutex_init(&c->lock, NULL);
-    int r = program_make(seccomp_default_profile, 0, &c->plain, reterr);
+    int r = program_make(seccomp_default_profile, 0, false, &c->plain, reterr);
     if (r < 0)
         return r;
     *ret = TAKE_PTR(c);
@@ -139,15 +192,23 @@ SeccompCache *seccomp_cache_free(SeccompCache *c) {
     return NULL;
 }
 
-static bool entry_is(const CacheEntry *e, const char *profile, size_t size, uint64_t caps) {
-    return e->program && e->caps == caps && e->size == size && !e->profile == !profile &&
-           (!profile || memcmp(e->profile, profile, size) == 0);
+/* What a program is kept under. */
+typedef struct Key {
+    const char *profile; /* NULL: the default one */
+    size_t size;
+    uint64_t caps;
+    bool without_memfd;
+} Key;
+
+static bool entry_is(const CacheEntry *e, const Key *k) {
+    return e->program && e->caps == k->caps && e->without_memfd == k->without_memfd && e->size == k->size &&
+           !e->profile == !k->profile && (!k->profile || memcmp(e->profile, k->profile, k->size) == 0);
 }
 
 /* Locked. */
-static CacheEntry *find(SeccompCache *c, const char *profile, size_t size, uint64_t caps) {
+static CacheEntry *find(SeccompCache *c, const Key *k) {
     for (size_t i = 0; i < ENTRIES_MAX; i++)
-        if (entry_is(&c->entries[i], profile, size, caps)) {
+        if (entry_is(&c->entries[i], k)) {
             c->entries[i].used = ++c->clock;
             return &c->entries[i];
         }
@@ -166,62 +227,70 @@ static CacheEntry *oldest(SeccompCache *c, bool with_text) {
 }
 
 /* Locked. CONSUME_PROFILE becomes the entry's. */
-static void insert(SeccompCache *c, char *consume_profile, size_t size, uint64_t caps, SeccompProgram *program) {
-    for (CacheEntry *e; c->bytes + size > TEXT_BYTES_MAX && (e = oldest(c, true));)
+static void insert(SeccompCache *c, const Key *k, char *consume_profile, SeccompProgram *program) {
+    for (CacheEntry *e; c->bytes + k->size > TEXT_BYTES_MAX && (e = oldest(c, true));)
         entry_clear(c, e);
     CacheEntry *slot = oldest(c, false);
     entry_clear(c, slot);
     *slot = (CacheEntry){
         .profile = consume_profile,
-        .size = size,
-        .caps = caps,
+        .size = k->size,
+        .caps = k->caps,
+        .without_memfd = k->without_memfd,
         .program = seccomp_program_ref(program),
         .used = ++c->clock,
     };
-    c->bytes += size;
+    c->bytes += k->size;
 }
 
-static SeccompProgram *look_up(SeccompCache *c, const char *profile, size_t size, uint64_t caps) {
+static SeccompProgram *look_up(SeccompCache *c, const Key *k) {
     SeccompProgram *p = NULL;
     pthread_mutex_lock(&c->lock);
-    CacheEntry *e = find(c, profile, size, caps);
+    CacheEntry *e = find(c, k);
     if (e)
         p = seccomp_program_ref(e->program);
     pthread_mutex_unlock(&c->lock);
     return p;
 }
 
-static void keep(SeccompCache *c, const char *profile, size_t size, uint64_t caps, SeccompProgram *program) {
+static void keep(SeccompCache *c, const Key *k, SeccompProgram *program) {
     /* Without a copy of the key there is nothing to keep it under; the start goes on all the same. */
-    _cleanup_free_ char *copy = profile ? strdup(profile) : NULL;
-    if (profile && !copy)
+    _cleanup_free_ char *copy = k->profile ? strdup(k->profile) : NULL;
+    if (k->profile && !copy)
         return;
     pthread_mutex_lock(&c->lock);
-    if (!find(c, profile, size, caps))
-        insert(c, TAKE_PTR(copy), size, caps, program);
+    if (!find(c, k))
+        insert(c, k, TAKE_PTR(copy), program);
     pthread_mutex_unlock(&c->lock);
 }
 
-int seccomp_cache_get(SeccompCache *c, const char *profile, uint64_t caps, SeccompProgram **ret, Error *reterr) {
-    if (!profile && caps == 0) {
+int seccomp_cache_get(SeccompCache *c, const char *profile, uint64_t caps, bool without_memfd, SeccompProgram **ret,
+                      Error *reterr) {
+    Key k = { profile, profile ? strlen(profile) : 0, caps, without_memfd };
+    if (!profile && caps == 0 && !without_memfd) {
         *ret = seccomp_program_ref(c->plain);
         return 0;
     }
-    size_t size = profile ? strlen(profile) : 0;
-    if (size > TEXT_BYTES_MAX)
-        return error_invalid(reterr, "seccompProfile", "has %zu bytes; at most %u are taken", size, TEXT_BYTES_MAX);
+    if (k.size > TEXT_BYTES_MAX)
+        return error_invalid(reterr, "seccompProfile", "has %zu bytes; at most %u are taken", k.size, TEXT_BYTES_MAX);
 
-    SeccompProgram *p = look_up(c, profile, size, caps);
+    SeccompProgram *p = look_up(c, &k);
     if (!p) {
-        int r = program_make(profile ? profile : seccomp_default_profile, caps, &p, reterr);
+        int r = program_make(profile ? profile : seccomp_default_profile, caps, without_memfd, &p, reterr);
         if (r < 0)
             return r;
-        keep(c, profile, size, caps, p);
+        keep(c, &k, p);
     }
     *ret = p;
     return 0;
 }
 
-int seccomp_install(const struct sock_fprog *fprog) {
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, fprog) < 0 ? -errno : 0;
+int seccomp_install(const struct sock_fprog *fprog, int *ret_listener) {
+    unsigned flags = ret_listener ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
+    long r = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, fprog);
+    if (r < 0)
+        return -errno;
+    if (ret_listener)
+        *ret_listener = (int) r;
+    return 0;
 }

@@ -34,10 +34,12 @@ DEFINE_CLEANUP(SeccompCache, seccomp_cache_free)
 
 /*
  * PROFILE: the text of a profile, or NULL for the default one. CAPS decides on `includes.caps` and `excludes.caps`.
+ * WITHOUT_MEMFD: memfd_create is answered as by a kernel that does not have it, whatever the profile says.
  * Errors are ERROR_INVALID_SPEC with subject "seccompProfile" and a message that names the place and what would be
  * right: "syscalls[3].names[2]: no system call is called \"opne\"". Bounded: 64 entries a profile's programs are kept.
  */
-int seccomp_cache_get(SeccompCache *c, const char *profile, uint64_t caps, SeccompProgram **ret, Error *reterr);
+int seccomp_cache_get(SeccompCache *c, const char *profile, uint64_t caps, bool without_memfd, SeccompProgram **ret,
+                      Error *reterr);
 
 /* The text of the default profile (daemon/sandbox/seccomp-default.json, built in). */
 extern const char seccomp_default_profile[];
@@ -56,7 +58,7 @@ bool seccomp_program_tells(const SeccompProgram *p);
  * another way: such a call is never told, and must not be let through because somebody says so.
  */
 int seccomp_program_answer(const SeccompProgram *p, const struct seccomp_data *call);
-/* "mount"; NULL if the number has no name there. Static. ARCHITECTURE: AUDIT_ARCH_*. */
+/* "mount"; NULL if the number has no name there. Static. ARCHITECTURE: AUDIT_ARCH_*. Defined in seccomp-names.c. */
 const char *seccomp_call_name(uint32_t architecture, int number);
 
 /* Installs the program for the calling thread; no_new_privs is on. Runs after clone: no allocation. 0 or -errno.

@@ -123,7 +123,12 @@ static int write_oom_score(const Child *child) {
 static int place_child(SandboxHost *h, Child *child, const SandboxPlacement *placement, const SandboxIds *ids,
                        Error *reterr) {
     SandboxProcess process = {
-        .pid = child->pid, .pidfd = child->pidfd, .terminal_fd = -EBADF, .uid = ids->uid, .gid = ids->gid
+        .pid = child->pid,
+        .pidfd = child->pidfd,
+        .terminal_fd = -EBADF,
+        .calls_fd = -EBADF,
+        .uid = ids->uid,
+        .gid = ids->gid,
     };
     int r = open_child_directory(h, child);
     if (r < 0)
@@ -192,15 +197,27 @@ static int receive_report(int socket, Report *ret, int *ret_fd) {
     return n == sizeof(*ret) ? 1 : -EBADMSG;
 }
 
+/* What the child hands to the parent. */
+typedef struct Received {
+    int terminal, calls;
+} Received;
+#define RECEIVED_INIT ((Received){ -EBADF, -EBADF })
+
+static void received_done(Received *r) {
+    r->terminal = fd_close(r->terminal);
+    r->calls = fd_close(r->calls);
+}
+
 /* Of a child that has ended or executed, so that nothing is on its way any more. */
-static int receive_reports(int socket, const SandboxProgram *program, int *ret_terminal, Error *reterr) {
+static int receive_reports(int socket, const SandboxProgram *program, Received *ret, Error *reterr) {
     for (;;) {
         Report report = { 0 };
         int fd = -EBADF;
         int r = receive_report(socket, &report, &fd);
+        int *place = report.kind == REPORT_CALLS ? &ret->calls : &ret->terminal;
         if (fd >= 0) {
-            (void) fd_close(*ret_terminal);
-            *ret_terminal = fd;
+            (void) fd_close(*place);
+            *place = fd;
         }
         if (r < 0)
             return stage_error(reterr, STAGE_CLONE, -r, "no word from the new process");
@@ -221,17 +238,20 @@ static int seize_child(const Child *child, Error *reterr) {
 }
 
 /* The program has been executed and has not begun: it begins when it has passed. */
-static int pass_child(const Child *child, const SandboxPlacement *placement, const SandboxIds *ids, Error *reterr) {
+static int pass_child(const Child *child, const SandboxPlacement *placement, const SandboxIds *ids, Received *received,
+                      Error *reterr) {
     SandboxProcess process = {
         .pid = child->pid,
         .pidfd = child->pidfd,
         .terminal_fd = -EBADF,
+        .calls_fd = received->calls,
         .uid = ids->uid,
         .gid = ids->gid,
         .groups = ids->groups,
         .n_groups = ids->n_groups,
     };
     int r = placement->executed ? placement->executed(placement->userdata, &process, reterr) : 0;
+    received->calls = process.calls_fd; /* -EBADF: it was taken */
     if (r < 0)
         return r;
     r = trace_let_go(child->pid);
@@ -239,20 +259,21 @@ static int pass_child(const Child *child, const SandboxPlacement *placement, con
 }
 
 static int await_child(const Child *child, int socket, const SandboxPlacement *placement, const SandboxIds *ids,
-                       const SandboxProgram *program, int *ret_terminal, Error *reterr) {
-    _cleanup_fd_ int terminal = -EBADF;
+                       const SandboxProgram *program, Received *ret, Error *reterr) {
+    _cleanup_(received_done) Received received = RECEIVED_INIT;
     int stopped = trace_await_exec(child->pid, child->pidfd, SPAWN_TIMEOUT_MSEC);
     if (stopped < 0)
         return stage_error(reterr, STAGE_CLONE, -stopped, "no word from the new process");
-    int r = receive_reports(socket, program, &terminal, reterr);
+    int r = receive_reports(socket, program, &received, reterr);
     if (r < 0)
         return r;
     if (!stopped)
         return stage_error(reterr, STAGE_EXECVE, ECHILD, "the process died before it executed the program");
-    r = pass_child(child, placement, ids, reterr);
+    r = pass_child(child, placement, ids, &received, reterr);
     if (r < 0)
         return r;
-    *ret_terminal = TAKE_FD(terminal);
+    *ret = received;
+    received = RECEIVED_INIT;
     return 0;
 }
 
@@ -293,11 +314,12 @@ static char **make_arguments(const SandboxProgram *program, bool init) {
     return v;
 }
 
-static void succeed(Child *child, int terminal, const SandboxIds *ids, SandboxProcess *ret) {
+static void succeed(Child *child, const Received *received, const SandboxIds *ids, SandboxProcess *ret) {
     *ret = (SandboxProcess){
         .pid = child->pid,
         .pidfd = TAKE_FD(child->pidfd),
-        .terminal_fd = terminal,
+        .terminal_fd = received->terminal,
+        .calls_fd = received->calls,
         .uid = ids->uid,
         .gid = ids->gid,
     };
@@ -316,8 +338,8 @@ static int prepare_plan(ChildPlan *plan, const SandboxProgram *program, bool ini
     return 0;
 }
 
-static int label_proc(const SandboxHost *h, const SandboxProgram *p) {
-    return h->start_profile || p->apparmor_profile || p->selinux_context ? h->proc_fd : -EBADF;
+static int label_proc(const SandboxHost *h, const SandboxProgram *p, bool image_only) {
+    return image_only || h->start_profile || p->apparmor_profile || p->selinux_context ? h->proc_fd : -EBADF;
 }
 
 static int make_sockets(int *ret_parent, int *ret_child, Error *reterr) {
@@ -336,7 +358,7 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
     _cleanup_(strv_freep) char **candidates = NULL;
     _cleanup_free_ char **arguments = NULL;
     SandboxIds ids;
-    int terminal = -EBADF;
+    Received received;
     uint64_t flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWTIME |
                      (spec->network == SANDBOX_NETWORK_HOST ? 0 : CLONE_NEWNET);
 
@@ -354,7 +376,8 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
         .join_pidfd = -EBADF,
         .n_fds = count_mounts(spec),
         .socket = child_socket,
-        .proc_fd = label_proc(h, &spec->program),
+        .proc_fd = label_proc(h, &spec->program, spec->image_only),
+        .has_memfd_noexec = h->has_memfd_noexec,
         .start_profile = h->start_profile,
     };
     r = prepare_plan(&plan, &spec->program, spec->init, &candidates, &arguments, reterr);
@@ -373,10 +396,10 @@ int sandbox_spawn(SandboxHost *h, const SandboxSpec *spec, const SandboxPlacemen
     if (r >= 0)
         r = send_mounts(h, spec, &child, socket, reterr);
     if (r >= 0)
-        r = await_child(&child, socket, placement, &ids, &spec->program, &terminal, reterr);
+        r = await_child(&child, socket, placement, &ids, &spec->program, &received, reterr);
     if (r < 0)
         return r;
-    succeed(&child, terminal, &ids, ret);
+    succeed(&child, &received, &ids, ret);
     return 0;
 }
 
@@ -417,7 +440,7 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
     _cleanup_(strv_freep) char **candidates = NULL;
     _cleanup_free_ char **arguments = NULL;
     SandboxIds ids;
-    int terminal = -EBADF;
+    Received received;
 
     _cleanup_fd_ int root = open_container_root(h, init_pidfd);
     if (root < 0)
@@ -434,7 +457,7 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
         .init_fd = -EBADF,
         .join_pidfd = init_pidfd,
         .socket = child_socket,
-        .proc_fd = label_proc(h, program),
+        .proc_fd = label_proc(h, program, false),
         .start_profile = h->start_profile,
     };
     r = prepare_plan(&plan, program, false, &candidates, &arguments, reterr);
@@ -453,16 +476,17 @@ int sandbox_exec(SandboxHost *h, int init_pidfd, uint32_t id_base, const Sandbox
         r = r < 0 ? stage_error(reterr, STAGE_JOIN, -r, "the new process cannot be let go") : 0;
     }
     if (r >= 0)
-        r = await_child(&child, socket, placement, &ids, program, &terminal, reterr);
+        r = await_child(&child, socket, placement, &ids, program, &received, reterr);
     if (r < 0)
         return r;
-    succeed(&child, terminal, &ids, ret);
+    succeed(&child, &received, &ids, ret);
     return 0;
 }
 
 void sandbox_process_done(SandboxProcess *p) {
     p->pidfd = fd_close(p->pidfd);
     p->terminal_fd = fd_close(p->terminal_fd);
+    p->calls_fd = fd_close(p->calls_fd);
 }
 
 void sandbox_program_done(SandboxProgram *p) {

@@ -37,7 +37,8 @@ int seccomp_program_from_bytes(const void *bytes, size_t size, SeccompProgram **
     *ret = seccomp_program_ref(&fakes.program);
     return 0;
 }
-int seccomp_cache_get(SeccompCache *c, const char *profile, uint64_t caps, SeccompProgram **ret, Error *reterr) {
+int seccomp_cache_get(SeccompCache *c, const char *profile, uint64_t caps, bool without_memfd, SeccompProgram **ret,
+                      Error *reterr) {
     if (profile && strcmp(profile, "bad") == 0)
         return error_invalid(reterr, "seccompProfile", "it is bad");
     *ret = seccomp_program_ref(&fakes.program);
@@ -376,6 +377,7 @@ void sandbox_spec_done(SandboxSpec *s) {
 void sandbox_process_done(SandboxProcess *p) {
     p->pidfd = fd_close(p->pidfd);
     p->terminal_fd = fd_close(p->terminal_fd);
+    p->calls_fd = fd_close(p->calls_fd);
 }
 static int fake_start(const SandboxProgram *p, const SandboxPlacement *placement, SandboxProcess *ret, Error *reterr) {
     if (fakes.spawn_usec)
@@ -405,6 +407,7 @@ static int fake_start(const SandboxProgram *p, const SandboxPlacement *placement
         .pid = pid,
         .pidfd = process_pidfd_open(pid),
         .terminal_fd = -EBADF,
+        .calls_fd = -EBADF,
         .uid = 7,
         .gid = 8,
     };
@@ -422,6 +425,9 @@ static int fake_start(const SandboxProgram *p, const SandboxPlacement *placement
     }
     *ret = process;
     return 0;
+}
+bool sandbox_holds_memfds(const SandboxHost *h) {
+    return true;
 }
 int sandbox_has_executed(SandboxHost *h, pid_t pid) {
     return fakes.has_executed;

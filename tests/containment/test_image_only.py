@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""--exec-policy image-only: what can be written cannot be executed, from any of nine places; and without it, from all."""
+
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+STATIC = "/bin/busybox"
+
+# wx.c for the image `host`, which has the host's python3 and no file of the tests'.
+WX = """
+import ctypes, mmap, os, sys
+verb, path = sys.argv[1:]
+fd = os.open(path, os.O_RDONLY)
+arguments = ["busybox", "echo", "ran"]
+def by_path(n):
+    os.set_inheritable(n, True)
+    os.execve(f"/proc/self/fd/{n}", arguments, {})
+def by_memfd(flags):
+    n = ctypes.CDLL(None, use_errno=True).memfd_create(b"busybox", flags)
+    if n < 0:
+        raise OSError(ctypes.get_errno(), "memfd_create")
+    os.sendfile(n, fd, 0, os.fstat(fd).st_size)
+    os.fchmod(n, 0o755)
+    by_path(n)
+def mapped(prot):
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    at = libc.mmap(None, 4096, prot, mmap.MAP_PRIVATE, fd, 0)
+    if at == ctypes.c_void_p(-1).value or libc.mprotect(ctypes.c_void_p(at), 4096, 5):
+        raise OSError(ctypes.get_errno(), "mmap")
+    print("ran")
+if verb == "memfd":
+    by_memfd(0)
+elif verb == "memfd-exec":
+    by_memfd(0x10)
+elif verb == "procfd":
+    by_path(fd)
+elif verb == "deleted":
+    os.unlink(path)
+    os.execve(fd, arguments, {})
+elif verb == "mmap":
+    mapped(mmap.PROT_READ | mmap.PROT_EXEC)
+elif verb == "mprotect":
+    mapped(mmap.PROT_READ)
+"""
+
+# Where a copy is written, and how it is run. The copy's own answer is "ran", and nothing else says that.
+PLACES = {
+    "root": "cp $B /x && /x echo ran",
+    "tmp": "cp $B /tmp/x && /tmp/x echo ran",
+    "shm": "cp $B /dev/shm/x && /dev/shm/x echo ran",
+    "run": "cp $B /run/x && /run/x echo ran",
+    "volume": "cp $B /mnt/x && /mnt/x echo ran",
+    "tmpfs": "cp $B /scratch/x && /scratch/x echo ran",
+    "memfd": "$WX memfd $B",
+    "deleted": "cp $B /tmp/d && $WX deleted /tmp/d",
+    "procfd": "cp $B /tmp/p && $WX procfd /tmp/p",
+}
+OTHERS = {
+    "memfd-exec": "$WX memfd-exec $B",
+    "mmap": "cp $B /tmp/m && $WX mmap /tmp/m",
+    "mprotect": "cp $B /tmp/n && $WX mprotect /tmp/n",
+    "script": "printf '#!/bin/sh\\necho ran\\n' >/tmp/s && chmod 755 /tmp/s && /tmp/s",
+    "home": "cp $B /root/x && /root/x echo ran",
+    "var": "mkdir -p /var/v && cp $B /var/v/x && /var/v/x echo ran",
+    "link": "cp $B /tmp/l && ln /tmp/l /tmp/l2 && /tmp/l2 echo ran",
+    "renamed": "cp $B /tmp/r && mv /tmp/r /var/r && /var/r echo ran",
+}
+LOADER = "cp /bin/true /tmp/t && $(ls /lib64/ld-linux-*.so.*) /tmp/t && echo ran"
+
+
+def needs_static():
+    if not os.path.exists(STATIC) or b"statically" not in subprocess.run(["file", "-L", STATIC], check=True, capture_output=True).stdout:
+        pytest.skip(f"{STATIC} is not the static one of busybox-static")
+
+
+@pytest.fixture
+def writable(scratch):
+    volume = pathlib.Path(scratch) / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    return volume
+
+
+@pytest.fixture(scope="session")
+def wx_root(busybox_root, cache_directory):
+    """busybox's root with wx in it, and without /run: Kennel makes it."""
+    root = cache_directory / "wx"
+    subprocess.run(["cp", "-a", busybox_root, root], check=True)
+    source = pathlib.Path(__file__).resolve().parent / "wx.c"
+    subprocess.run(["cc", "-static", "-O1", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-o", root / "bin" / "wx", source], check=True)
+    return root
+
+
+@pytest.fixture(params=["host", "rootfs"])
+def attempt(request, kennel, writable, wx_root):
+    """attempt(SCRIPT, *FLAGS): a shell in a new container with a volume and a tmpfs. B is a program, WX the helper."""
+    flags = ["-v", f"{writable}:/mnt", "--tmpfs", "/scratch"]
+    (writable / "wx.py").write_text(WX)
+    if request.param == "rootfs":
+        flags += ["--rootfs", wx_root]
+        names = "B=/bin/busybox; WX=/bin/wx; [ -d /run ] || mkdir /run; "
+    else:
+        names = 'B=/usr/bin/busybox; WX="/usr/bin/python3 /mnt/wx.py"; '
+
+    def run(script, *more):
+        return kennel.run("--rm", *flags, *more, "--", "sh", "-c", names + script)
+
+    run.image = request.param
+    return run
+
+
+def test_without_the_policy_each_runs(attempt):
+    needs_static()
+    for name, script in {**PLACES, **OTHERS}.items():
+        result = attempt(script)
+        assert result.stdout.strip() == "ran", (name, result)
+
+
+def test_none_runs(attempt):
+    needs_static()
+    for name, script in {**PLACES, **OTHERS}.items():
+        result = attempt(script, "--exec-policy", "image-only")
+        assert "ran" not in result.stdout and result.code != 0, (name, result)
+        said = result.stdout + result.stderr
+        expected = ("Permission denied", "Operation not permitted", "Function not implemented")
+        if attempt.image == "rootfs" and name == "root":
+            expected = ("Read-only file system",)
+        if name == "renamed" and "File exists" in said:
+            continue
+        assert any(text in said for text in expected), (name, result)
+
+
+def test_the_loader_maps_nothing_either(attempt):
+    if attempt.image == "rootfs":
+        pytest.skip("busybox's root has no loader")
+    assert attempt(LOADER).stdout.strip() == "ran"
+    result = attempt(LOADER, "--exec-policy", "image-only")
+    assert "ran" not in result.stdout and "cannot" in result.stderr + "" or "failed to map" in result.stderr, result
+
+
+def test_the_images_own_programs_run(attempt):
+    script = "$B echo ran && echo x >/tmp/x && echo x >/root/x && echo x >/run/x && echo x >/var/tmp/x 2>/dev/null; ls / >/dev/null"
+    for more in ((), ("--init",), ("-u", "1000"), ("--read-only",)):
+        result = attempt("$B echo ran", "--exec-policy", "image-only", *more)
+        assert result.ok().strip() == "ran"
+    assert attempt(script, "--exec-policy", "image-only").ok().strip() == "ran"
+
+
+def test_data_is_written_where_data_is(attempt):
+    script = "for d in /tmp /run /root /home /var /etc /mnt /scratch /dev/shm; do echo x >$d/file || echo not $d; done; echo end"
+    assert attempt(script, "--exec-policy", "image-only").ok().split() == ["end"]
+
+
+def test_read_only_has_nothing_to_write(attempt):
+    result = attempt("cp $B /tmp/x || cp $B /root/x || cp $B /x", "--exec-policy", "image-only", "--read-only")
+    assert result.code != 0 and result.stderr.count("Read-only file system") == 3, result
+
+
+def test_no_namespace_below(attempt):
+    """By a profile that allows it: the kernel's own limit holds. Without the policy there would be one."""
+    script = "unshare -U true && echo ran"
+    profile = pathlib.Path("/usr/share/containers/seccomp.json")
+    open_ = ("--security-opt", "seccomp=unconfined")
+    assert "ran" in attempt(script, *open_).stdout
+    result = attempt(script, *open_, "--exec-policy", "image-only")
+    assert "ran" not in result.stdout and "No space left on device" in result.stderr, (result, profile)
+
+
+def test_exec_joins_the_policy(kennel, wx_root, writable):
+    container = kennel.start_container("--rootfs", wx_root, "--exec-policy", "image-only", "-v", f"{writable}:/mnt")
+    assert kennel.inspect(container)["execPolicy"] == "imageOnly"
+    for verb in ("memfd", "memfd-exec"):
+        result = kennel.kennel("exec", container, "/bin/wx", verb, "/bin/busybox")
+        assert "ran" not in result.stdout and result.code != 0, result
+    verified = kennel.kennel("verify", container)
+    assert verified.code == 0, verified
+    rows = kennel.call("Verify", container=container)
+    text = str(rows)
+    for control in ("dataMount.tmp", "dataMount.run", "dataMount.etc"):
+        assert control in text, rows
+
+
+def test_what_cannot_be_kept_is_refused(kennel):
+    result = kennel.run("--exec-policy", "image-only", "--cap-add", "SYS_ADMIN", "--", "true")
+    assert result.code != 0 and "CAP_SYS_ADMIN" in result.stderr, result
+    result = kennel.run("--exec-policy", "sometimes", "--", "true")
+    assert result.code != 0 and "report or image-only" in result.stderr, result
+    container = kennel.start_container()
+    assert kennel.inspect(container)["execPolicy"] == "report"
