@@ -196,6 +196,17 @@ static bool is_directory(const View *v, const char *path) {
     return fd >= 0 || (errno != ENOENT && errno != ENOTDIR && errno != ELOOP);
 }
 
+/* Where the image has no such directory, it was made for a mount that was asked for, and is as read-only as the root. */
+static bool is_for_a_mount(const SandboxSpec *spec, const char *point) {
+    size_t length = strlen(point);
+    for (size_t i = 0; i < spec->n_mounts; i++) {
+        const char *target = spec->mounts[i].target;
+        if (strncmp(target, point, length) == 0 && (target[length] == 0 || target[length] == '/'))
+            return true;
+    }
+    return false;
+}
+
 /*
  * Each directory of data is a mount that nothing can be executed from; the root that they are cut from is read-only, so that
  * which of them there are stays as it was. The rules of the namespaces (vm.memfd_noexec, user.max_user_namespaces) have no
@@ -215,7 +226,7 @@ static void check_data_directories(View *v) {
             .type = "overlay",
             .flags = "rw,nosuid,nodev,noexec",
         };
-        if (is_directory(v, *name))
+        if (find(v, point, &e) || (is_directory(v, *name) && !is_for_a_mount(x->spec, point)))
             check_mount(v, &e);
     }
 }

@@ -49,25 +49,25 @@ elif verb == "mprotect":
 
 # Where a copy is written, and how it is run. The copy's own answer is "ran", and nothing else says that.
 PLACES = {
-    "root": "cp $B /x && /x echo ran",
-    "tmp": "cp $B /tmp/x && /tmp/x echo ran",
-    "shm": "cp $B /dev/shm/x && /dev/shm/x echo ran",
-    "run": "cp $B /run/x && /run/x echo ran",
-    "volume": "cp $B /mnt/x && /mnt/x echo ran",
-    "tmpfs": "cp $B /scratch/x && /scratch/x echo ran",
+    "root": "cp $B /busybox-x && /busybox-x echo ran",
+    "tmp": "cp $B /tmp/busybox-x && /tmp/busybox-x echo ran",
+    "shm": "cp $B /dev/shm/busybox-x && /dev/shm/busybox-x echo ran",
+    "run": "cp $B /run/busybox-x && /run/busybox-x echo ran",
+    "volume": "cp $B /mnt/busybox-x && /mnt/busybox-x echo ran",
+    "tmpfs": "cp $B /scratch/busybox-x && /scratch/busybox-x echo ran",
     "memfd": "$WX memfd $B",
-    "deleted": "cp $B /tmp/d && $WX deleted /tmp/d",
-    "procfd": "cp $B /tmp/p && $WX procfd /tmp/p",
+    "deleted": "cp $B /tmp/busybox-d && $WX deleted /tmp/busybox-d",
+    "procfd": "cp $B /tmp/busybox-p && $WX procfd /tmp/busybox-p",
 }
 OTHERS = {
     "memfd-exec": "$WX memfd-exec $B",
-    "mmap": "cp $B /tmp/m && $WX mmap /tmp/m",
-    "mprotect": "cp $B /tmp/n && $WX mprotect /tmp/n",
+    "mmap": "cp $B /tmp/busybox-m && $WX mmap /tmp/busybox-m",
+    "mprotect": "cp $B /tmp/busybox-n && $WX mprotect /tmp/busybox-n",
     "script": "printf '#!/bin/sh\\necho ran\\n' >/tmp/s && chmod 755 /tmp/s && /tmp/s",
-    "home": "cp $B /root/x && /root/x echo ran",
-    "var": "mkdir -p /var/v && cp $B /var/v/x && /var/v/x echo ran",
-    "link": "cp $B /tmp/l && ln /tmp/l /tmp/l2 && /tmp/l2 echo ran",
-    "renamed": "cp $B /tmp/r && mv /tmp/r /var/r && /var/r echo ran",
+    "home": "cp $B /root/busybox-x && /root/busybox-x echo ran",
+    "var": "mkdir -p /var/v && cp $B /var/v/busybox-x && /var/v/busybox-x echo ran",
+    "link": "cp $B /tmp/busybox-l && ln /tmp/busybox-l /tmp/busybox-l2 && /tmp/busybox-l2 echo ran",
+    "renamed": "cp $B /tmp/busybox-r && mv /tmp/busybox-r /var/busybox-r && /var/busybox-r echo ran",
 }
 LOADER = "cp /bin/true /tmp/t && $(ls /lib64/ld-linux-*.so.*) /tmp/t && echo ran"
 
@@ -126,7 +126,7 @@ def test_none_runs(attempt):
         result = attempt(script, "--exec-policy", "image-only")
         assert "ran" not in result.stdout and result.code != 0, (name, result)
         said = result.stdout + result.stderr
-        expected = ("Permission denied", "Operation not permitted", "Function not implemented")
+        expected = ("Permission denied", "PermissionError", "Operation not permitted", "Function not implemented")
         if attempt.image == "rootfs" and name == "root":
             expected = ("Read-only file system",)
         if name == "renamed" and "File exists" in said:
@@ -157,7 +157,7 @@ def test_data_is_written_where_data_is(attempt):
 
 def test_read_only_has_nothing_to_write(attempt):
     result = attempt("cp $B /tmp/x || cp $B /root/x || cp $B /x", "--exec-policy", "image-only", "--read-only")
-    assert result.code != 0 and result.stderr.count("Read-only file system") == 3, result
+    assert result.code != 0 and result.stderr.count("Read-only file system") >= 3, result
 
 
 def test_no_namespace_below(attempt):
