@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 #define FINDING_SHA256_LENGTH  64U
-#define FINDING_NAME_MAX       16U   /* of a process, as the kernel keeps it, with the NUL */
+#define FINDING_NAME_MAX       16U /* of a process, as the kernel keeps it, with the NUL */
 #define FINDING_EVIDENCE_MAX   512U
 #define FINDING_PARENTS_MAX    16U
 #define FINDING_ARGUMENTS_MAX  64U
@@ -34,10 +34,10 @@ typedef enum FindingKind {
     FINDING_HIDDEN_PROCESS,  /* the views of which processes there are do not agree */
     FINDING_FOREIGN_PROCESS, /* other credentials, label, filters, namespaces than its cgroup's, or its cgroup's are missing */
     FINDING_FORK_STORM,
-    FINDING_CPU,             /* more CPU for longer than was declared */
-    FINDING_LISTENER,        /* a listening socket that no published port names */
-    FINDING_CONNECTION,      /* a connection that the network policy does not name */
-    FINDING_DISGUISE,        /* a name that belongs to another program or to the kernel */
+    FINDING_CPU,        /* more CPU for longer than was declared */
+    FINDING_LISTENER,   /* a listening socket that no published port names */
+    FINDING_CONNECTION, /* a connection that the network policy does not name */
+    FINDING_DISGUISE,   /* a name that belongs to another program or to the kernel */
     _FINDING_KIND_MAX,
     _FINDING_KIND_INVALID = -1,
 } FindingKind;
@@ -91,17 +91,17 @@ typedef struct Finding {
     uint64_t first_usec, last_usec; /* since the epoch */
     uint64_t count;
 
-    pid_t pid, host_pid;                 /* 0: not known, or of no single process */
-    uint64_t start_time;                 /* field 22 of /proc/PID/stat; with host_pid it names one process for all time */
-    uint64_t started_usec;               /* the same since the epoch; 0: not known */
+    pid_t pid, host_pid;   /* 0: not known, or of no single process */
+    uint64_t start_time;   /* field 22 of /proc/PID/stat; with host_pid it names one process for all time */
+    uint64_t started_usec; /* the same since the epoch; 0: not known */
     char process_name[FINDING_NAME_MAX]; /* comm */
     char *program;                       /* path as the container sees it, or "memfd:NAME"; NULL: not known */
     bool has_size;
     uint64_t program_size;
-    uint64_t program_dev, program_ino;             /* to know it again; not shown */
+    uint64_t program_dev, program_ino;              /* to know it again; not shown */
     char program_sha256[FINDING_SHA256_LENGTH + 1]; /* empty: not known */
-    char **command;                                /* argv; NULL-terminated, or NULL */
-    FindingParent *parents;                        /* nearest first, up to pid 1 of the container */
+    char **command;                                 /* argv; NULL-terminated, or NULL */
+    FindingParent *parents;                         /* nearest first, up to pid 1 of the container */
     size_t n_parents;
     char *working_directory;
     char **sockets;      /* "tcp 10.0.0.2:40000 -> 10.0.0.1:80 ESTABLISHED"; NULL-terminated, or NULL */

@@ -36,9 +36,9 @@ typedef struct WatchConfig {
     SandboxHost *sandbox;
     CgroupHierarchies *hierarchies;
     WatchFound found;
-    unsigned forks_per_second;  /* FINDING_FORK_STORM: new processes of one container, two seconds running */
-    unsigned cpu_seconds;       /* FINDING_CPU: for how long a container used all that its quota gives it */
-    unsigned calls_per_second;  /* refused system calls of one container that are answered in a second */
+    unsigned forks_per_second; /* FINDING_FORK_STORM: new processes of one container, two seconds running */
+    unsigned cpu_seconds;      /* FINDING_CPU: for how long a container used all that its quota gives it */
+    unsigned calls_per_second; /* refused system calls of one container that are answered in a second */
 } WatchConfig;
 #define WATCH_FORKS_PER_SECOND 500U
 #define WATCH_CPU_SECONDS      60U
@@ -56,8 +56,8 @@ const char *watch_missing(const Watch *w, FindingKind kind);
 typedef struct WatchSubjectSpec {
     void *userdata; /* for found() */
     const char *id;
-    pid_t pid; /* its first process, which a pidfd of the caller's keeps from being another */
-    int pidfd; /* borrowed */
+    pid_t pid;                  /* its first process, which a pidfd of the caller's keeps from being another */
+    int pidfd;                  /* borrowed */
     const SandboxSpec *sandbox; /* id_base, network, image_only, capabilities, labels, mounts' targets */
     bool seccomp;               /* it has a filter */
     int upper_fd;               /* the directory `upper` of its writable layer; -EBADF: not known any more */
@@ -65,7 +65,7 @@ typedef struct WatchSubjectSpec {
     int calls_fd;               /* seccomp's listener; -EBADF: none */
     const NetworkPort *ports;
     size_t n_ports;
-    uint64_t cpu_quota_per_sec_usec; /* UINT64_MAX: none */
+    uint64_t cpu_quota_per_sec_usec;          /* UINT64_MAX: none */
     FindingAction actions[_FINDING_KIND_MAX]; /* what is OFF is not looked for */
 } WatchSubjectSpec;
 

@@ -311,6 +311,52 @@ int cgroup_group_kill(CgroupGroup *g) {
             (void) kill(g->pids[i], SIGKILL);
     return 0;
 }
+/* Nothing is looked for: environment.watch is NULL. */
+int watch_subject_new(Watch *w, WatchSubjectSpec *spec, WatchSubject **ret) {
+    return -EOPNOTSUPP;
+}
+WatchSubject *watch_subject_free(WatchSubject *s) {
+    return NULL;
+}
+int watch_subject_add_calls(WatchSubject *s, int consume_fd) {
+    return -EOPNOTSUPP;
+}
+void watch_subject_set_cpu_quota(WatchSubject *s, uint64_t quota_per_sec_usec) {}
+uint64_t watch_subject_dropped(const WatchSubject *s) {
+    return 0;
+}
+/* A process of the table; there is no pid namespace, so that the numbers are the same inside. */
+int removal_open(CgroupGroup *g, pid_t first_pid, const RemovalTarget *t, pid_t *ret_host_pid) {
+    pid_t pid = t->host_pid > 0 ? t->host_pid : t->pid;
+    uint64_t start_time;
+    if (cgroup_group_holds(g, pid, NULL) != 1)
+        return -ESRCH;
+    if (t->start_time > 0 && (process_start_time(pid, &start_time) < 0 || start_time != t->start_time))
+        return -ESRCH;
+    *ret_host_pid = pid;
+    return process_pidfd_open(pid);
+}
+int removal_run(const Removal *r, const RemovalTarget *t, Receipt *ret, Error *reason) {
+    pid_t pid = 0;
+    int pidfd = removal_open(r->group, r->first_pid, t, &pid);
+    fakes.n_removals++;
+    if (pidfd < 0)
+        return -ESRCH;
+    *ret = (Receipt){ .pid = pid, .host_pid = pid, .outcome = RECEIPT_SPARED };
+    if (pid != r->first_pid) {
+        if (r->evidence)
+            r->evidence(r->userdata, pid, pidfd);
+        (void) process_pidfd_signal(pidfd, SIGKILL);
+        *ret = (Receipt){ .pid = pid, .host_pid = pid, .outcome = RECEIPT_DEAD, .processes = 1, .duration_usec = 800 };
+    }
+    (void) close(pidfd);
+    return 0;
+}
+int removal_run_all(CgroupGroup *g, uint64_t timeout_usec, Receipt *ret, Error *reason) {
+    cgroup_group_kill(g);
+    *ret = (Receipt){ .outcome = RECEIPT_DEAD, .processes = 1, .duration_usec = 900 };
+    return 0;
+}
 int cgroup_group_freeze(CgroupGroup *g, bool freeze, uint64_t timeout_usec) {
     g->frozen = freeze;
     return 0;
@@ -506,6 +552,7 @@ int fixture_set_up(void **state) {
     fakes.remove_is_busy = false;
     fakes.hang_fd = 0;
     fakes.n_hanging = 0;
+    fakes.n_removals = 0;
     fakes.oom_kills = 0;
     fakes.storage = (StorageUsage){ 0, 0, STORAGE_LIMIT_NONE, STORAGE_LIMIT_NONE, NULL };
     fakes.pids_missing = fakes.storage_missing = NULL;

@@ -337,9 +337,47 @@ static void test_load(void **state) {
     assert_int_equal(c.starts_max, 7);
 }
 
+static void test_watch(void **state) {
+    static const char *const names[_FINDING_KIND_MAX] = {
+        "foreign-program", "foreign-script",  "deleted-program", "preload", "refused-call",
+        "hidden-process",  "foreign-process", "fork-storm",      "cpu",     "listener",
+        "connection",      "disguise",
+    };
+    Config c = parse_ok("");
+    for (FindingKind k = 0; k < _FINDING_KIND_MAX; k++)
+        assert_int_equal(c.watch_actions[k], FINDING_ACTION_UNSET);
+    assert_int_equal(c.watch_forks_per_second, 500);
+    assert_int_equal(c.watch_cpu_seconds, 60);
+    assert_int_equal(c.watch_calls_per_second, 2000);
+    assert_string_equal(c.quarantine, "");
+    assert_true(c.quarantine_max == 1ULL << 30);
+    for (FindingKind k = 0; k < _FINDING_KIND_MAX; k++) {
+        char text[64];
+        (void) snprintf(text, sizeof(text), "watch-%s = freeze", names[k]);
+        c = parse_ok(text);
+        for (FindingKind other = 0; other < _FINDING_KIND_MAX; other++)
+            assert_int_equal(c.watch_actions[other], other == k ? FINDING_FREEZE_CONTAINER : FINDING_ACTION_UNSET);
+    }
+    assert_int_equal(parse_ok("watch-cpu = off").watch_actions[FINDING_CPU], FINDING_OFF);
+    assert_int_equal(parse_ok("watch-cpu = report").watch_actions[FINDING_CPU], FINDING_REPORT);
+    assert_int_equal(parse_ok("watch-cpu = kill-process").watch_actions[FINDING_CPU], FINDING_KILL_PROCESS);
+    assert_int_equal(parse_ok("watch-cpu = kill").watch_actions[FINDING_CPU], FINDING_KILL_CONTAINER);
+    assert_int_equal(parse_ok("watch-forks-per-second = 1").watch_forks_per_second, 1);
+    assert_string_equal(parse_ok("quarantine = /var/q").quarantine, "/var/q");
+    assert_true(parse_ok("quarantine-max = 2M").quarantine_max == 2U << 20);
+    parse_fails("watch-cpu = killProcess", "killProcess", "kill-process, freeze or kill");
+    parse_fails("watch-cpu =", "watch-cpu", "off, report");
+    parse_fails("watch-nothing = off", "watch-nothing", "no key");
+    parse_fails("watch-forks-per-second = 0", "watch-forks-per-second", "1 to 1000000");
+    parse_fails("watch-cpu-seconds = 86401", "watch-cpu-seconds", "1 to 86400");
+    parse_fails("quarantine = q", "quarantine", "absolute path");
+    parse_fails("quarantine-max = 1K", "quarantine-max", "1M");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_watch),
         cmocka_unit_test(test_controls),
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_keys),

@@ -583,6 +583,21 @@ static void test_capabilities(void **state) {
     assert_true(r->sandbox.program.capabilities == UINT64_C(1) << 16);
 }
 
+static void test_exec_policy(void **state) {
+    _cleanup_(container_spec_freep) ContainerSpec *none = parse(RUN(""));
+    assert_false(none->sandbox.image_only);
+    _cleanup_(container_spec_freep) ContainerSpec *report = parse(RUN(",\"execPolicy\":\"report\""));
+    assert_false(report->sandbox.image_only);
+    _cleanup_(container_spec_freep) ContainerSpec *only =
+        parse_as(RUN(",\"execPolicy\":\"imageOnly\",\"capAdd\":[\"system\"]"), &tenant);
+    assert_true(only->sandbox.image_only);
+    _cleanup_(container_spec_freep) ContainerSpec *dropped =
+        parse(RUN(",\"execPolicy\":\"imageOnly\",\"capAdd\":[\"sys_admin\"],\"capDrop\":[\"sys_admin\"]"));
+    assert_true(dropped->sandbox.image_only);
+    refused(RUN(",\"execPolicy\":\"imageOnly\",\"capAdd\":[\"sys_admin\"]"), "execPolicy", "CAP_SYS_ADMIN");
+    refused(RUN(",\"execPolicy\":\"image-only\""), "execPolicy", "imageOnly");
+}
+
 static void test_seccomp(void **state) {
     _cleanup_(container_spec_freep) ContainerSpec *s = parse_as(RUN(",\"seccompProfile\":\"{}\""), &tenant);
     assert_string_equal(s->seccomp_profile, "{}");
@@ -703,8 +718,39 @@ static void test_no_leak(void **state) {
     assert_int_equal(before, after);
 }
 
+static void test_watch(void **state) {
+    ContainerSpec *s = parse("{\"command\":[\"a\"],\"watch\":[{\"detector\":\"cpu\",\"action\":\"off\"},"
+                             "{\"detector\":\"connection\",\"action\":\"killContainer\"}]}");
+    assert_int_equal(s->watch[FINDING_CPU], FINDING_OFF);
+    assert_int_equal(s->watch[FINDING_CONNECTION], FINDING_KILL_CONTAINER);
+    assert_int_equal(s->watch[FINDING_PRELOAD], FINDING_ACTION_UNSET);
+    (void) container_spec_free(s);
+    /* others than root may ask for more than the configuration has, not for less */
+    environment.watch_actions[FINDING_PRELOAD] = FINDING_KILL_PROCESS;
+    s = parse_as("{\"command\":[\"a\"],\"watch\":[{\"detector\":\"preload\",\"action\":\"killContainer\"},"
+                 "{\"detector\":\"connection\",\"action\":\"off\"}]}",
+                 &tenant);
+    assert_int_equal(s->watch[FINDING_PRELOAD], FINDING_KILL_CONTAINER);
+    assert_int_equal(s->watch[FINDING_CONNECTION], FINDING_OFF);
+    (void) container_spec_free(s);
+    refused_with("{\"command\":[\"a\"],\"watch\":[{\"detector\":\"preload\",\"action\":\"report\"}]}", &tenant, NULL, 0,
+                 "watch[0].action", "killProcess");
+    refused_with("{\"command\":[\"a\"],\"watch\":[{\"detector\":\"cpu\",\"action\":\"report\"},"
+                 "{\"detector\":\"foreignScript\",\"action\":\"off\"}]}",
+                 &tenant, NULL, 0, "watch[1].action", "root alone");
+    refused_with("{\"command\":[\"a\"],\"watch\":[{\"detector\":\"cpu\",\"action\":\"report\"},"
+                 "{\"detector\":\"cpu\",\"action\":\"off\"}]}",
+                 &root, NULL, 0, "watch[1].detector", "once");
+    refused_with("{\"command\":[\"a\"],\"watch\":[{\"detector\":\"x\",\"action\":\"off\"}]}", &root, NULL, 0,
+                 "watch[0].detector", "");
+    refused_with("{\"command\":[\"a\"],\"watch\":[{\"detector\":\"cpu\",\"action\":\"kill-process\"}]}", &root, NULL, 0,
+                 "watch[0].action", "");
+    memset(environment.watch_actions, 0, sizeof(environment.watch_actions));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_watch),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_labels),
         cmocka_unit_test(test_apparmor_refused),
@@ -733,6 +779,7 @@ int main(void) {
         cmocka_unit_test(test_ports_number),
         cmocka_unit_test(test_ceilings),
         cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_exec_policy),
         cmocka_unit_test(test_seccomp),
         cmocka_unit_test(test_ulimits),
         cmocka_unit_test(test_limits),

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Reads that may never end.
+ *
+ * A process's arguments, environment and maps lie behind its own memory: a page of it may be a caller's file system's, or
+ * userfaultfd's, which answer when somebody else pleases, and no timeout can be set for that. So such a read is another
+ * thread's job; who asked waits a little, then leaves the thread behind with its buffer, and the thread frees both whenever
+ * it comes back. At most LOST_MAX may hang like that; as long as they do nothing more is read.
+ */
+
+#include "watch/internal.h"
+
+#include "util/fds.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#define WAIT_USEC   50000U
+#define LOST_MAX    4U
+#define BUFFER_SIZE 65536U
+
+/* Shared by the asking and the reading thread; the last one frees it. */
+typedef struct Read {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool asked, left; /* there is a file to read; nobody waits any more */
+    int fd;           /* of the directory, its own */
+    char name[16];
+    ssize_t result;
+    char buffer[BUFFER_SIZE];
+} Read;
+
+static atomic_uint n_lost;
+
+static void read_free(Read *r) {
+    (void) pthread_cond_destroy(&r->changed);
+    (void) pthread_mutex_destroy(&r->lock);
+    (void) fd_close(r->fd);
+    free(r);
+}
+
+static void *read_main(void *userdata) {
+    Read *r = userdata;
+    (void) pthread_mutex_lock(&r->lock);
+    for (;;) {
+        while (!r->asked && !r->left)
+            (void) pthread_cond_wait(&r->changed, &r->lock);
+        if (r->left)
+            break;
+        (void) pthread_mutex_unlock(&r->lock);
+        ssize_t n = evidence_read(r->fd, r->name, r->buffer, sizeof(r->buffer));
+        (void) pthread_mutex_lock(&r->lock);
+        r->result = n;
+        r->asked = false;
+        r->fd = fd_close(r->fd);
+        (void) pthread_cond_signal(&r->changed);
+        if (r->left) {
+            (void) atomic_fetch_sub(&n_lost, 1);
+            break;
+        }
+    }
+    (void) pthread_mutex_unlock(&r->lock);
+    read_free(r);
+    return NULL;
+}
+
+static Read *read_new(void) {
+    pthread_condattr_t attributes;
+    pthread_attr_t detached;
+    pthread_t thread;
+    sigset_t all, saved;
+    Read *r = calloc(1, sizeof(Read));
+    if (!r)
+        return NULL;
+    r->fd = -EBADF;
+    (void) pthread_mutex_init(&r->lock, NULL);
+    (void) pthread_condattr_init(&attributes);
+    (void) pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    (void) pthread_cond_init(&r->changed, &attributes);
+    (void) pthread_condattr_destroy(&attributes);
+    (void) pthread_attr_init(&detached);
+    (void) pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    (void) sigfillset(&all);
+    (void) pthread_sigmask(SIG_SETMASK, &all, &saved);
+    int failed = pthread_create(&thread, &detached, read_main, r);
+    (void) pthread_sigmask(SIG_SETMASK, &saved, NULL);
+    (void) pthread_attr_destroy(&detached);
+    if (!failed)
+        return r;
+    read_free(r);
+    return NULL;
+}
+
+/* One for each thread that asks; when that ends, so does its reader. */
+static pthread_key_t key;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void leave(void *userdata) {
+    Read *r = userdata;
+    (void) pthread_mutex_lock(&r->lock);
+    r->left = true;
+    if (r->asked)
+        (void) atomic_fetch_add(&n_lost, 1);
+    (void) pthread_cond_signal(&r->changed);
+    (void) pthread_mutex_unlock(&r->lock);
+}
+
+static void make_key(void) {
+    (void) pthread_key_create(&key, leave);
+}
+
+static Read *reader_of_thread(void) {
+    (void) pthread_once(&once, make_key);
+    Read *r = pthread_getspecific(key);
+    if (r || atomic_load(&n_lost) >= LOST_MAX)
+        return r;
+    r = read_new();
+    if (r)
+        (void) pthread_setspecific(key, r);
+    return r;
+}
+
+static int wait_for(Read *r) {
+    uint64_t until = watch_now() + WAIT_USEC;
+    struct timespec t = { (time_t) (until / 1000000U), (long) (until % 1000000U * 1000U) };
+    while (r->asked)
+        if (pthread_cond_timedwait(&r->changed, &r->lock, &t) == ETIMEDOUT && r->asked)
+            return -ETIMEDOUT;
+    return 0;
+}
+
+ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size) {
+    Read *r = reader_of_thread();
+    int fd = r ? fcntl(dir_fd, F_DUPFD_CLOEXEC, 3) : -1;
+    if (fd < 0)
+        return r ? -errno : -EAGAIN;
+    (void) pthread_mutex_lock(&r->lock);
+    r->fd = fd;
+    (void) snprintf(r->name, sizeof(r->name), "%s", name);
+    r->asked = true;
+    (void) pthread_cond_signal(&r->changed);
+    ssize_t n = wait_for(r);
+    if (n >= 0) {
+        n = r->result;
+        if (n >= (ssize_t) size)
+            n = (ssize_t) size - 1;
+        if (n >= 0) {
+            memcpy(buffer, r->buffer, (size_t) n);
+            buffer[n] = 0;
+        }
+    }
+    (void) pthread_mutex_unlock(&r->lock);
+    if (n == -ETIMEDOUT) {
+        (void) pthread_setspecific(key, NULL);
+        leave(r);
+    }
+    return n;
+}
