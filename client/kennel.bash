@@ -93,6 +93,12 @@ _kennel() {
             {apparmor,selinux,label,seccomp,devices,storage,pids}{,})" -- "$current")
         return
         ;;
+    --watch)
+        mapfile -t COMPREPLY < <(compgen -W "$(printf '%s ' \
+            {{foreign,deleted}-program,foreign-script,preload,refused-call,{hidden,foreign}-process}={off,report,kill-process,freeze,kill} \
+            {fork-storm,cpu,listener,connection,disguise}={off,report,kill-process,freeze,kill})" -- "$current")
+        return
+        ;;
     -s | --signal)
         mapfile -t COMPREPLY < <(compgen -W 'TERM INT HUP QUIT KILL USR1 USR2 STOP CONT' -- "$current")
         return
@@ -114,7 +120,7 @@ _kennel() {
     fi
     case $verb in
     run | ps | info | version) ;;
-    exec | logs | top | verify | events)
+    exec | logs | top | verify | events | rogues)
         if ((operands == 0)); then
             mapfile -t COMPREPLY < <(compgen -W "$(_kennel_containers "${socket[@]}")" -- "$current")
         fi

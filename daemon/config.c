@@ -277,6 +277,8 @@ static int parse_action(const Key *k, const char *value, Config *c) {
 /* Whether it is there, and whose it is, is seen when it is opened. */
 static int parse_path(const Key *k, const char *value, Config *c) {
     size_t length = strlen(value);
+    if (strcmp(value, "none") == 0)
+        return 0;
     if (length < k->min || length > k->max || value[0] != '/')
         return -EINVAL;
     memcpy((char *) c + k->offset, value, length + 1);
@@ -338,7 +340,7 @@ static const Key keys[] = {
       NULL, false },
     { "watch-calls-per-second", parse_number, PLACE(watch_calls_per_second), 1, 1000000, "a number from 1 to 1000000",
       NULL, false },
-    { "quarantine", parse_path, PLACE(quarantine), 2, CONFIG_PATH_MAX, "the absolute path of a directory", NULL,
+    { "quarantine", parse_path, PLACE(quarantine), 2, CONFIG_PATH_MAX, "none or the absolute path of a directory", NULL,
       false },
     { "quarantine-max", parse_bytes, PLACE(quarantine_max), 1ULL << 20, BYTES_MAX,
       "a number of bytes from 1M on, " BYTES, NULL, false },

@@ -301,6 +301,7 @@ static void kill_process(Container *c, FindingEntry *e) {
         f->receipt = (Receipt){ .pid = f->pid, .host_pid = f->host_pid, .outcome = RECEIPT_SPARED };
         return;
     }
+    f->has_receipt = false;
     int r = container_kill_finding(c, f);
     if (r < 0)
         log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, f->number,
@@ -346,7 +347,9 @@ void container_found(void *userdata, Finding *consume_finding) {
     bool again, other;
     if (!s || findings_add(s, consume_finding, &e, &again, &other) < 0)
         return;
-    if (!c->ended && (!again || other))
+    /* a daemon may have been ended between the finding and the end of its process */
+    bool undone = again && action == FINDING_KILL_PROCESS && !e->finding->has_receipt && !c->killing;
+    if (!c->ended && (!again || other || undone))
         act(c, e, action);
     else if (!again)
         e->finding->action = FINDING_REPORT;
@@ -371,4 +374,51 @@ const Finding *container_finding(const Container *c, size_t i) {
 const Finding *container_finding_numbered(const Container *c, uint64_t number) {
     const FindingEntry *e = findings_get(c->findings, number);
     return e ? e->finding : NULL;
+}
+
+typedef struct Targets {
+    RemovalTarget *items;
+    size_t n, room;
+} Targets;
+
+/* What ends between this and its removal gets a receipt that says so. */
+static int add_target(Targets *t, pid_t host_pid, uint64_t start_time) {
+    uint64_t now;
+    if (host_pid <= 0 || start_time == 0 || process_start_time(host_pid, &now) < 0 || now != start_time)
+        return 0;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->items[i].host_pid == host_pid)
+            return 0;
+    if (t->n == t->room) {
+        size_t room = t->room > 0 ? 2 * t->room : 16;
+        RemovalTarget *items = reallocarray(t->items, room, sizeof(RemovalTarget));
+        if (!items)
+            return -ENOMEM;
+        t->items = items;
+        t->room = room;
+    }
+    t->items[t->n++] = (RemovalTarget){ .host_pid = host_pid, .start_time = start_time };
+    return 0;
+}
+
+static int add_targets(Targets *t, const FindingEntry *e) {
+    int r = add_target(t, e->finding->host_pid, e->finding->start_time);
+    for (size_t i = 0; r >= 0 && i < e->n_others; i++)
+        r = add_target(t, e->others[i].host_pid, e->others[i].start_time);
+    return r;
+}
+
+int container_findings_targets(const Container *c, FindingSeverity least, RemovalTarget **ret, size_t *ret_n) {
+    Targets t = { 0 };
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < container_findings_count(c); i++)
+        if (c->findings->entries[i].finding->severity >= least)
+            r = add_targets(&t, &c->findings->entries[i]);
+    if (r < 0) {
+        free(t.items);
+        return r;
+    }
+    *ret = t.items;
+    *ret_n = t.n;
+    return 0;
 }

@@ -273,3 +273,4 @@ def test_the_sample_configuration_is_the_default(make_daemon):
     said, plain = (d.call("Info") for d in (make_daemon(config=every), make_daemon()))
     assert said["tenantLimits"] == plain["tenantLimits"] and set(said["tenantLimits"].values()) == {None}
     assert said["storage"] == plain["storage"] and said["controls"] == plain["controls"]
+    assert said["detectors"] == plain["detectors"]
