@@ -69,8 +69,8 @@ static int open_upper(const Container *c, StorageLayer *layer) {
     return fd < 0 ? -EBADF : openat(fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int container_watch_begin(const Container *c, StorageLayer *layer, const SandboxProcess *process, int consume_calls_fd,
-                          WatchSubject **ret) {
+int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgram *seccomp,
+                          const SandboxProcess *process, int consume_calls_fd, WatchSubject **ret) {
     _cleanup_fd_ int calls_fd = consume_calls_fd;
     const ContainerSpec *s = c->spec;
     Watch *w = c->registry->environment.watch;
@@ -79,12 +79,14 @@ int container_watch_begin(const Container *c, StorageLayer *layer, const Sandbox
         return 0;
     int upper_fd = s->sandbox.read_only ? -EBADF : open_upper(c, layer);
     int lower_fd = s->sandbox.rootfs_fd >= 0 ? fcntl(s->sandbox.rootfs_fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
+    SandboxSpec sandbox = s->sandbox; /* owns nothing */
+    sandbox.program.seccomp = seccomp;
     WatchSubjectSpec spec = {
         .userdata = (void *) c,
         .id = c->id,
         .pid = process->pid,
         .pidfd = process->pidfd,
-        .sandbox = &s->sandbox,
+        .sandbox = &sandbox,
         .seccomp = !s->seccomp_unconfined,
         .upper_fd = upper_fd < 0 ? -EBADF : upper_fd,
         .lower_fd = lower_fd < 0 ? -EBADF : lower_fd,
@@ -107,7 +109,8 @@ void container_watch_resume(Container *c) {
         log_notice("Container %s: refused system calls are not told any more: the descriptor went with the daemon that "
                    "had it",
                    c->id);
-    int r = container_watch_begin(c, c->layer, &process, calls_fd < 0 ? -EBADF : calls_fd, &c->subject);
+    int r = container_watch_begin(c, c->layer, c->spec->sandbox.program.seccomp, &process,
+                                  calls_fd < 0 ? -EBADF : calls_fd, &c->subject);
     if (r < 0)
         log_warning("Container %s is not watched any more: %s", c->id, strerror(-r));
 }
