@@ -12,8 +12,8 @@
 
 #include "watch/internal.h"
 
-#include "util/fds.h"
-#include "util/parse.h"
+#include "util/mountinfo.h"
+#include "util/paths.h"
 #include "util/process.h"
 
 #include <fcntl.h>
@@ -27,9 +27,6 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
-
-#include "util/mountinfo.h"
-#include "util/paths.h"
 
 #define FOUND_BATCH    64U
 #define SIGHTING_BATCH 64U
@@ -287,9 +284,8 @@ static int copy_spec(WatchSubject *s, const WatchSubjectSpec *x) {
 
 static int look_at_first_process(WatchSubject *s, const SandboxSpec *spec) {
     _cleanup_fd_ int dir_fd = evidence_open(s->pid);
-    int r = dir_fd < 0 ? dir_fd : process_start_time(s->pid, &s->start_time);
-    if (r < 0)
-        return r;
+    if (dir_fd < 0)
+        return dir_fd;
     for (size_t i = 0; i < ELEMENTSOF(namespace_files); i++)
         s->namespaces[i] = namespace_inode(dir_fd, namespace_files[i]);
     return find_mounts(s, dir_fd, spec);
@@ -533,12 +529,17 @@ static WatchSubject **all_subjects(Watch *w, size_t *ret_n) {
     return all;
 }
 
-/* Its own descriptors of the container's group: the container's are the loop's. */
-static void open_group(WatchSubject *s) {
+/* What the start need not wait for: /proc/PID/stat alone costs more than all that is done there. Its own descriptors of the
+ * container's group, because the container's are the loop's. */
+static void prepare(WatchSubject *s) {
     Error e = ERROR_INIT;
-    if (!s->group && !s->group_tried && s->watch->config.hierarchies)
+    if (s->prepared)
+        return;
+    s->prepared = true;
+    if (s->watch->config.hierarchies)
         (void) cgroup_group_open(s->watch->config.hierarchies, s->id, &s->group, &e);
-    s->group_tried = true;
+    if (process_start_time(s->pid, &s->start_time) < 0 || process_pidfd_pid(s->pidfd) != s->pid)
+        s->start_time = 0;
 }
 
 static void look_once(Watch *w) {
@@ -547,7 +548,7 @@ static void look_once(Watch *w) {
     if (!all)
         return;
     for (size_t i = 0; i < n; i++) {
-        open_group(all[i]);
+        prepare(all[i]);
         report_pending(all[i]);
     }
     if (n > 0)
