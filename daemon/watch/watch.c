@@ -291,40 +291,6 @@ static int look_at_first_process(WatchSubject *s, const SandboxSpec *spec) {
     return find_mounts(s, dir_fd, spec);
 }
 
-int watch_subject_new(Watch *w, WatchSubjectSpec *consume_spec, WatchSubject **ret) {
-    _cleanup_fd_ int calls_fd = TAKE_FD(consume_spec->calls_fd);
-    _cleanup_(watch_subject_unrefp) WatchSubject *s = calloc(1, sizeof(WatchSubject));
-    if (!s) {
-        consume_spec->upper_fd = fd_close(consume_spec->upper_fd);
-        consume_spec->lower_fd = fd_close(consume_spec->lower_fd);
-        return -ENOMEM;
-    }
-    atomic_init(&s->n_ref, 1);
-    atomic_init(&s->closed, false);
-    s->watch = w;
-    s->pidfd = -EBADF;
-    s->upper_fd = TAKE_FD(consume_spec->upper_fd);
-    s->lower_fd = TAKE_FD(consume_spec->lower_fd);
-    int r = strlen(consume_spec->id) < sizeof(s->id) ? copy_spec(s, consume_spec) : -EINVAL;
-    if (r >= 0)
-        r = look_at_first_process(s, consume_spec->sandbox);
-    if (r >= 0 && calls_fd >= 0)
-        r = intake_add_calls(w->intake, s, TAKE_FD(calls_fd));
-    if (r < 0) {
-        atomic_store(&s->closed, true);
-        intake_wake(w->intake);
-        return r;
-    }
-    (void) pthread_mutex_lock(&w->lock);
-    enter_tables(s);
-    bool first = w->n_subjects == 1;
-    (void) pthread_mutex_unlock(&w->lock);
-    if (first)
-        intake_wake(w->intake);
-    *ret = TAKE_PTR(s);
-    return 0;
-}
-
 /* What is on its way to the loop for S; under the lock. The items keep their places, empty. */
 static void drop_found(WatchSubject *s) {
     Watch *w = s->watch;
@@ -348,6 +314,41 @@ WatchSubject *watch_subject_free(WatchSubject *s) {
     (void) pthread_mutex_unlock(&w->lock);
     intake_wake(w->intake); /* it closes the listeners */
     return watch_subject_unref(s);
+}
+
+int watch_subject_new(Watch *w, WatchSubjectSpec *consume_spec, WatchSubject **ret) {
+    _cleanup_fd_ int calls_fd = TAKE_FD(consume_spec->calls_fd);
+    _cleanup_(watch_subject_unrefp) WatchSubject *s = calloc(1, sizeof(WatchSubject));
+    if (!s) {
+        consume_spec->upper_fd = fd_close(consume_spec->upper_fd);
+        consume_spec->lower_fd = fd_close(consume_spec->lower_fd);
+        return -ENOMEM;
+    }
+    atomic_init(&s->n_ref, 1);
+    atomic_init(&s->closed, false);
+    s->watch = w;
+    s->pidfd = -EBADF;
+    s->upper_fd = TAKE_FD(consume_spec->upper_fd);
+    s->lower_fd = TAKE_FD(consume_spec->lower_fd);
+    int r = strlen(consume_spec->id) < sizeof(s->id) ? copy_spec(s, consume_spec) : -EINVAL;
+    if (r >= 0)
+        r = look_at_first_process(s, consume_spec->sandbox);
+    if (r < 0)
+        return r;
+    (void) pthread_mutex_lock(&w->lock);
+    enter_tables(s);
+    bool first = w->n_subjects == 1;
+    (void) pthread_mutex_unlock(&w->lock);
+    if (calls_fd >= 0)
+        r = intake_add_calls(w->intake, s, TAKE_FD(calls_fd)); /* wakes it */
+    else if (first)
+        intake_wake(w->intake);
+    if (r < 0) {
+        (void) watch_subject_free(TAKE_PTR(s));
+        return r;
+    }
+    *ret = TAKE_PTR(s);
+    return 0;
 }
 
 int watch_subject_add_calls(WatchSubject *s, int consume_fd) {
