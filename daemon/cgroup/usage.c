@@ -492,6 +492,22 @@ void cgroup_usage_read(CgroupGroup *g, CgroupUsage *ret) {
     distrust_v1_max(g->hierarchies, ret);
 }
 
+static bool has_wanted(const UsageFile *f, const CgroupCounter *wanted, size_t n) {
+    for (const Key *k = f->keys; k < f->keys + KEYS_MAX && k->divisor; k++)
+        for (size_t i = 0; i < n; i++)
+            if (k->counter == wanted[i])
+                return true;
+    return false;
+}
+
+void cgroup_usage_read_some(CgroupGroup *g, const CgroupCounter *wanted, size_t n, CgroupUsage *ret) {
+    start_unknown(g->hierarchies, ret);
+    for (size_t i = 0; i < ELEMENTSOF(usage_files); i++)
+        if (usage_files[i].format != FORMAT_LIMIT && is_used(g, &usage_files[i]) &&
+            has_wanted(&usage_files[i], wanted, n))
+            read_file(g, &usage_files[i], ret);
+}
+
 void cgroup_usage_read_events(CgroupGroup *g, CgroupUsage *ret) {
     start_unknown(g->hierarchies, ret);
     for (size_t i = 0; i < ELEMENTSOF(usage_files); i++)

@@ -73,3 +73,5 @@ const char *cgroup_counter_name(CgroupCounter c);
  * after each change (cgroup_limits_apply() says so to the group), since nobody else changes it.
  */
 void cgroup_usage_read(CgroupGroup *g, CgroupUsage *ret);
+/* Only the files that have one of the N WANTED counters; the rest of RET is not set. Limits cannot be had so. */
+void cgroup_usage_read_some(CgroupGroup *g, const CgroupCounter *wanted, size_t n, CgroupUsage *ret);

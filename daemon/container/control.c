@@ -3,18 +3,16 @@
 /*
  * What may be asked of a container that runs: signals, stop, pause, detach, its processes, attestation.
  *
- * Signals go to pidfds. For a process named by a number, the pidfd is opened first and then everything that made it the
- * right one is checked again: whatever number is given to another process meanwhile, the signal goes to the one that
- * was checked, or nowhere.
+ * Signals go to pidfds; for a process named by a number see watch/removal.c.
  */
 
 #include "container/internal.h"
 #include "util/log.h"
 #include "util/paths.h"
+#include "watch/removal.h"
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define STATUS_MAX 65536U
 /* What a list of processes may keep of their commands: together, of one at least, and what an argument costs beside
@@ -84,26 +82,6 @@ static uint64_t status_mask(const char *status, const char *key) {
     return value ? strtoull(value, NULL, 16) : 0;
 }
 
-/*
- * The pids in NSpid, from the namespace of our /proc inwards; returns how many. Written to RET is the innermost.
- */
-static unsigned status_ns_pid(const char *status, pid_t *ret) {
-    const char *value = status_field(status, "NSpid");
-    unsigned n = 0;
-    while (value) {
-        char *end;
-        long pid = strtol(value, &end, 10);
-        if (end == value || *value == '\n')
-            break;
-        *ret = (pid_t) pid;
-        n++;
-        if (*end != '\t' && *end != ' ')
-            break;
-        value = end;
-    }
-    return n;
-}
-
 /* The kernel drops a signal for a pid 1 that neither handles nor blocks it (blocked: sigwait and signalfd). */
 static bool can_receive(pid_t pid, int sig) {
     _cleanup_free_ char *status = NULL;
@@ -165,67 +143,6 @@ void container_apply_pending(Container *c) {
     c->pending_stop = false;
 }
 
-/* Is STATUS that of the process that the container knows as PID? Nested pid namespaces have numbers of their own. */
-static bool is_pid(const char *status, pid_t pid, unsigned level) {
-    pid_t found = 0;
-    return status_ns_pid(status, &found) == level && found == pid;
-}
-
-static int pid_namespace(pid_t pid, struct stat *ret) {
-    char path[40];
-    (void) snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int) pid);
-    return stat(path, ret) < 0 ? -errno : 0;
-}
-
-static bool same_pid_namespace(pid_t a, pid_t b) {
-    struct stat sa, sb;
-    if (pid_namespace(a, &sa) < 0 || pid_namespace(b, &sb) < 0)
-        return false;
-    return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
-/* Opens the process HOST_PID and checks, now that it cannot become another, that it is the one that was meant. */
-static int open_member(Container *c, pid_t host_pid, pid_t pid, unsigned level) {
-    _cleanup_fd_ int pidfd = process_pidfd_open(host_pid);
-    if (pidfd < 0)
-        return -ESRCH;
-    if (pid > 0) {
-        _cleanup_free_ char *status = NULL;
-        if (read_status(host_pid, &status) < 0 || !is_pid(status, pid, level) || !same_pid_namespace(host_pid, c->pid))
-            return -ESRCH;
-    }
-    if (cgroup_group_holds(c->group, host_pid, NULL) != 1)
-        return -ESRCH;
-    /* What was read is that process's own only if it has not been reaped since */
-    if (process_pidfd_pid(pidfd) != host_pid)
-        return -ESRCH;
-    return TAKE_FD(pidfd);
-}
-
-static int find_member(Container *c, pid_t pid, pid_t *ret_host_pid) {
-    _cleanup_free_ char *own = NULL;
-    pid_t ignored;
-    if (read_status(c->pid, &own) < 0)
-        return -ESRCH;
-    unsigned level = status_ns_pid(own, &ignored);
-    _cleanup_free_ pid_t *pids = NULL;
-    size_t n;
-    int r = cgroup_group_pids(c->group, &pids, &n);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < n; i++) {
-        _cleanup_free_ char *status = NULL;
-        if (read_status(pids[i], &status) < 0 || !is_pid(status, pid, level))
-            continue;
-        r = open_member(c, pids[i], pid, level);
-        if (r >= 0) {
-            *ret_host_pid = pids[i];
-            return r;
-        }
-    }
-    return -ESRCH;
-}
-
 static int no_such_process(Error *reterr, pid_t pid, const char *whose) {
     char subject[24];
     (void) snprintf(subject, sizeof(subject), "%d", (int) pid);
@@ -238,7 +155,8 @@ int container_kill_process(Container *c, pid_t pid, pid_t host_pid, int sig, Err
     if (r < 0)
         return r;
     pid_t found = host_pid;
-    _cleanup_fd_ int pidfd = pid > 0 ? find_member(c, pid, &found) : open_member(c, host_pid, 0, 0);
+    RemovalTarget target = { .host_pid = pid > 0 ? 0 : host_pid, .pid = pid };
+    _cleanup_fd_ int pidfd = removal_open(c->group, c->pid, &target, &found);
     if (pidfd < 0 && pidfd != -ESRCH)
         return error_failed(reterr, -pidfd, "kill", "the container's processes cannot be read: %s", strerror(-pidfd));
     r = pidfd < 0 ? pidfd : process_pidfd_signal(pidfd, sig);

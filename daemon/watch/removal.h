@@ -8,6 +8,15 @@
  * that made it the right one is read again: pid, start time, cgroup. Then SIGKILL goes to pidfds, and the container is
  * thawed (unless it was frozen before), because what is killed in a frozen cgroup dies there at once or when it thaws,
  * depending on the kernel. What does not die in time is in the kernel: its wait channel is told. Blocks: a worker's job.
+ *
+ * A group that does not freeze in time (something in it hangs in the kernel) is not spared for that: the process is checked
+ * and killed as it is, and descendants are stopped one by one before they are killed. Descendants are those whose chain of
+ * parents leads to it when it is frozen. One that was forked twice, whose parent has ended, belongs to the container's first
+ * process by then: it is found by a finding of its own, or by killing the container.
+ *
+ * Who dies between freezing and thawing leaves a frozen container. So the caller puts a file `removing` into the container's
+ * state directory before, and removes it after; a recovery that finds it thaws the container, unless its record says that it
+ * was paused (Removal.frozen).
  */
 
 #include "cgroup/group.h"
@@ -30,6 +39,13 @@ typedef struct Removal {
     void (*evidence)(void *userdata, pid_t host_pid, int pidfd);
     void *userdata;
 } Removal;
+
+/*
+ * The process itself, for a signal: a pidfd that was opened first and then checked, *RET_HOST_PID, or -ESRCH if there is no
+ * such process in the group or it has become another. FIRST_PID: the container's first process, whose namespace numbers are
+ * of.
+ */
+int removal_open(CgroupGroup *group, pid_t first_pid, const RemovalTarget *target, pid_t *ret_host_pid);
 
 /*
  * 0 and *RET, which has its outcome; -ESRCH if there is no such process in the container (RECEIPT_GONE if a start time was

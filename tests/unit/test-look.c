@@ -1,0 +1,633 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The look of daemon/watch: its comparisons fed with views that differ, and the whole of it on real processes in real
+ * cgroups. What it reports to is this test's own: the functions of watch.c, evidence.c and foreign.c that it uses.
+ */
+
+#include "cgroup-fixture.h"
+#include "watch/look.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define FOUND_MAX  64
+#define CONTAINERS 100
+
+/* ---- what stands in for the rest of the watch ---- */
+
+static Finding *found[FOUND_MAX];
+static size_t n_found, n_executed;
+static pid_t executed;
+
+bool watch_wants(const WatchSubject *s, FindingKind k) {
+    return s->actions[k] != FINDING_OFF;
+}
+
+void watch_report(WatchSubject *s, Finding *consume_finding) {
+    if (n_found < FOUND_MAX)
+        found[n_found++] = consume_finding;
+    else
+        (void) finding_free(consume_finding);
+}
+
+const char *watch_missing(const Watch *w, FindingKind kind) {
+    return NULL;
+}
+
+int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+    f->host_pid = host_pid;
+    return 0;
+}
+
+void evidence_set(Finding *f, const char *format, ...) {
+    va_list ap;
+    va_start(ap, format);
+    (void) vsnprintf(f->evidence, sizeof(f->evidence), format, ap);
+    va_end(ap);
+}
+
+void foreign_executed(WatchSubject *s, pid_t host_pid) {
+    n_executed++;
+    executed = host_pid;
+}
+
+Origin foreign_origin(const WatchSubject *s, int file_fd, char *path) {
+    return ORIGIN_LAYER;
+}
+
+static void forget_found(void) {
+    while (n_found > 0)
+        (void) finding_free(found[--n_found]);
+    n_executed = 0;
+}
+
+static const Finding *the_only(FindingKind k) {
+    for (size_t i = 0; i < n_found; i++)
+        print_message("%s: %s\n", finding_kind_to_string(found[i]->kind), found[i]->evidence);
+    assert_int_equal(n_found, 1);
+    assert_int_equal(found[0]->kind, k);
+    return found[0];
+}
+
+/* ---- lists ---- */
+
+static void what_a_list_lacks_is_named(void **state) {
+    pid_t all[] = { 1, 5, 9, 12 }, listed[] = { 1, 2, 9 }, missing[4];
+    assert_int_equal(look_missing(all, 4, listed, 3, missing), 2);
+    assert_true(missing[0] == 5 && missing[1] == 12);
+    assert_int_equal(look_missing(all, 4, all, 4, missing), 0);
+    assert_int_equal(look_missing(all, 4, listed, 0, missing), 4);
+    assert_int_equal(look_missing(all, 0, listed, 3, missing), 0);
+}
+
+static void a_surplus_is_told_when_it_stays(void **state) {
+    LookSurplus s = { 0 };
+    assert_false(look_surplus(&s, 5, 5));
+    assert_false(look_surplus(&s, 6, 5));
+    assert_false(look_surplus(&s, 6, 5));
+    assert_false(look_surplus(&s, 8, 5)); /* another one: begins again */
+    assert_false(look_surplus(&s, 9, 6));
+    assert_true(look_surplus(&s, 13, 10));
+    s.told = true;
+    assert_false(look_surplus(&s, 13, 10));
+    assert_false(look_surplus(&s, 10, 10));
+    assert_false(s.told);
+    /* fewer counted than seen: a process that ended between the two */
+    for (int i = 0; i < 5; i++)
+        assert_false(look_surplus(&s, 4, 5));
+}
+
+/* ---- credentials ---- */
+
+#define STATUS                                                                                                         \
+    "Name:\tCapEff:\nUmask:\t0022\nState:\tS (sleeping)\nTgid:\t77\nNgid:\t0\nPid:\t77\nPPid:\t1\nTracerPid:\t0\n"     \
+    "Uid:\t1879048192\t1879048193\t1879048192\t1879048192\nGid:\t1879048192\t1879048192\t1879048192\t1879048192\n"     \
+    "FDSize:\t64\nGroups:\t1879048192 \nNStgid:\t77\t3\nNSpid:\t77\t3\nNSpgid:\t77\t3\nVmPeak:\t 100 kB\n"             \
+    "Threads:\t1\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000400\nCapEff:\t0000000000000400\n"                   \
+    "CapBnd:\t0000000000000400\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\nSeccomp_filters:\t1\n"
+
+static const uint64_t the_hosts[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+
+static void fill(WatchSubject *s, LookCredentials *c) {
+    *s = (WatchSubject){
+        .id_base = 1879048192,
+        .capabilities = 0x400,
+        .seccomp = true,
+        .namespaces = { 101, 102, 103, 104, 105, 106, 107, 108 },
+    };
+    *c = (LookCredentials){ 0 };
+    assert_true(look_parse_status(STATUS, c));
+    memcpy(c->namespaces, s->namespaces, sizeof(c->namespaces));
+}
+
+static void status_is_parsed(void **state) {
+    LookCredentials c = { 0 };
+    assert_true(look_parse_status(STATUS, &c));
+    assert_int_equal(c.state, 'S');
+    assert_int_equal(c.ids[1], 1879048193);
+    assert_int_equal(c.inner_pid, 3);
+    assert_int_equal(c.capabilities[2], 0x400);
+    assert_true(c.no_new_privs == 1 && c.seccomp == 2);
+    assert_false(look_parse_status("Name:\tx\nState:\tS\n", &c));
+}
+
+/* Each row: one thing changed, and a word of what is said of it. */
+static void differences_are_found(void **state) {
+    WatchSubject s;
+    LookCredentials c;
+    char text[FINDING_EVIDENCE_MAX];
+    fill(&s, &c);
+    assert_false(look_differs(&s, &c, the_hosts, text, sizeof(text)));
+
+#define DIFFERS(change, word)                                                                                          \
+    do {                                                                                                               \
+        fill(&s, &c);                                                                                                  \
+        change;                                                                                                        \
+        assert_true(look_differs(&s, &c, the_hosts, text, sizeof(text)));                                              \
+        assert_non_null(strstr(text, word));                                                                           \
+    } while (0)
+    DIFFERS(c.ids[3] = 0, "uid 0");
+    DIFFERS(c.ids[4] = 1879048192 + 65536, "gid 1879113728");
+    DIFFERS(c.ids[0] = 1879048191, "uid");
+    DIFFERS(c.capabilities[4] = 1ULL << 21, "SYS_ADMIN");
+    DIFFERS(c.capabilities[3] |= 1ULL << 63, "63");
+    DIFFERS(c.no_new_privs = 0, "no_new_privs");
+    DIFFERS(c.seccomp = 0, "seccomp");
+    DIFFERS(c.namespaces[2] = 3, "host's mount");
+    DIFFERS(c.namespaces[1] = 999, "another pid");
+    DIFFERS(snprintf(s.apparmor_label, 256, "kennel-1 (enforce)"), "none");
+    DIFFERS((snprintf(s.selinux_label, 256, "a:b:c:s0"), snprintf(c.selinux_label, 256, "x")), "SELinux");
+    /* who may make namespaces may have made one, but not be in the host's */
+    DIFFERS((s.seccomp = false, c.namespaces[2] = 3), "host's mount");
+
+#define SAME(change)                                                                                                   \
+    do {                                                                                                               \
+        fill(&s, &c);                                                                                                  \
+        change;                                                                                                        \
+        assert_false(look_differs(&s, &c, the_hosts, text, sizeof(text)));                                             \
+    } while (0)
+    SAME(c.capabilities[1] = c.capabilities[2] = 0);
+    SAME(c.ids[2] = 1879048192 + 65535);
+    SAME((s.seccomp = false, c.seccomp = 0));
+    SAME(c.namespaces[7] = 0); /* it is ending */
+    SAME((s.seccomp = false, c.namespaces[1] = 999));
+    SAME((s.seccomp = false, c.namespaces[0] = 999, c.capabilities[2] = UINT64_MAX));
+}
+
+/* ---- load ---- */
+
+static void numbers_are_counted_over_the_end(void **state) {
+    assert_int_equal(look_numbers_between(10, 15, 32768), 5);
+    assert_int_equal(look_numbers_between(15, 15, 32768), 0);
+    assert_int_equal(look_numbers_between(32760, 310, 32768), 18);
+}
+
+static void fork_storms_are_told_at_the_second_look(void **state) {
+    LookForks f = { 0 };
+    uint64_t rate;
+    assert_false(look_forks(&f, SECOND, 32768, 500, &rate)); /* nobody seen */
+    look_forks_see(&f, 100, 32000, 32768);
+    look_forks_see(&f, 99, 5, 32768); /* older */
+    assert_false(look_forks(&f, 1 * SECOND, 32768, 500, &rate));
+    look_forks_see(&f, 200, 32700, 32768);
+    assert_false(look_forks(&f, 2 * SECOND, 32768, 500, &rate));
+    assert_int_equal(rate, 700);
+    look_forks_see(&f, 200, 900, 32768); /* the same tick, over the end */
+    assert_true(look_forks(&f, 3 * SECOND, 32768, 500, &rate));
+    assert_int_equal(rate, 668);
+    f.told = true;
+    look_forks_see(&f, 300, 2000, 32768);
+    assert_false(look_forks(&f, 4 * SECOND, 32768, 500, &rate));
+    assert_false(look_forks(&f, 5 * SECOND, 32768, 500, &rate));
+    assert_false(f.told);
+    /* one busy second is none */
+    look_forks_see(&f, 400, 4000, 32768);
+    assert_false(look_forks(&f, 6 * SECOND, 32768, 500, &rate));
+    assert_false(look_forks(&f, 7 * SECOND, 32768, 500, &rate));
+}
+
+static void cpu_is_told_when_it_lasts(void **state) {
+    LookCpu c = { 0 };
+    uint64_t quota = 500000; /* half a CPU */
+    unsigned told = 0;
+    for (uint64_t t = 1; t <= 6; t++)
+        told += look_cpu(&c, t * SECOND, t * 490000, 0, 0, quota, 5);
+    assert_int_equal(told, 1);
+    assert_false(look_cpu(&c, 7 * SECOND, 6 * 490000, 0, 0, quota, 5)); /* idle: all over again */
+    for (uint64_t t = 8; t <= 30; t++)                                  /* 90 % */
+        assert_false(look_cpu(&c, t * SECOND, 6 * 490000 + t * 450000, 0, 0, quota, 5));
+    c = (LookCpu){ 0 };
+    told = 0;
+    for (uint64_t t = 1; t <= 6; t++) /* throttled in most of its periods */
+        told += look_cpu(&c, t * SECOND, t * 400000, t * 10, t * 8, quota, 5);
+    assert_int_equal(told, 1);
+}
+
+/* ---- sockets ---- */
+
+static bool listens_on_80(void *userdata, uint16_t port) {
+    return port == 80;
+}
+
+static void sockets_are_judged(void **state) {
+    NetworkPort ports[] = { { .container_port = 80 }, { .container_port = 53, .udp = true } };
+    SocketsEntry e = { .protocol = SOCKETS_TCP, .listening = true, .state = TCP_LISTEN, .local_port = 80 };
+    assert_false(look_is_unnamed_listener(&e, ports, 2));
+    e.local_port = 53;
+    assert_true(look_is_unnamed_listener(&e, ports, 2)); /* published for UDP alone */
+    e.protocol = SOCKETS_UDP;
+    assert_false(look_is_unnamed_listener(&e, ports, 2));
+    e.local_port = 40000;
+    assert_false(look_is_unnamed_listener(&e, ports, 2)); /* a client's */
+    e.protocol = SOCKETS_TCP;
+    assert_true(look_is_unnamed_listener(&e, ports, 2));
+    memcpy(e.local, (unsigned char[]){ 127, 0, 0, 53 }, 4);
+    assert_false(look_is_unnamed_listener(&e, ports, 2));
+    e = (SocketsEntry){ .protocol = SOCKETS_TCP6, .listening = true, .local_port = 22 };
+    assert_true(look_is_unnamed_listener(&e, ports, 2)); /* [::] */
+    e.local[15] = 1;
+    assert_false(look_is_unnamed_listener(&e, ports, 2));
+
+    e = (SocketsEntry){ .protocol = SOCKETS_TCP, .state = TCP_ESTABLISHED, .local_port = 40000, .remote_port = 443 };
+    e.remote[0] = 10;
+    assert_true(look_is_outbound(&e, listens_on_80, NULL));
+    e.local_port = 80; /* somebody has connected to it */
+    assert_false(look_is_outbound(&e, listens_on_80, NULL));
+    e.local_port = 40000;
+    e.state = TCP_TIME_WAIT;
+    assert_false(look_is_outbound(&e, listens_on_80, NULL));
+    e.state = TCP_SYN_SENT;
+    assert_true(look_is_outbound(&e, listens_on_80, NULL));
+    e.remote[0] = 127;
+    assert_false(look_is_outbound(&e, listens_on_80, NULL));
+}
+
+/* ---- real processes ---- */
+
+static struct { atomic_int ready, stop; } * shared;
+
+static Watch *watch;
+static LookHost *host;
+
+static int setup_look(void **state) {
+    shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    watch = calloc(1, sizeof(Watch));
+    assert_true(shared != MAP_FAILED && watch);
+    watch->config = (WatchConfig){ .forks_per_second = 30, .cpu_seconds = 60 };
+    assert_int_equal(look_new(watch, &host), 0);
+    forget_found();
+    return 0;
+}
+
+static int teardown_look(void **state) {
+    forget_found();
+    host = look_free(host);
+    free(watch);
+    return munmap(shared, sizeof(*shared));
+}
+
+#define LOOK_TEST(f) cmocka_unit_test_setup_teardown(f, setup_look, teardown_look)
+
+static void await_ready(int n) {
+    for (int i = 0; i < 10000 && atomic_load(&shared->ready) < n; i++)
+        (void) poll(NULL, 0, 1);
+    assert_true(atomic_load(&shared->ready) >= n);
+}
+
+/* No other container has these. */
+#define ID_BASE 1995000000U
+
+/* A container, whose processes are the test's children. */
+static void make_subject(WatchSubject *s, const char *id, pid_t first) {
+    char name[64];
+    *s = (WatchSubject){
+        .watch = watch,
+        .group = NULL,
+        .pid = first,
+        .pidfd = -EBADF,
+        .capabilities = UINT64_MAX,
+        .id_base = ID_BASE,
+        .cpu_quota_per_sec_usec = UINT64_MAX,
+    };
+    (void) snprintf(s->id, sizeof(s->id), "%s", id);
+    assert_int_equal(cgroup_group_open(hierarchies, id, &s->group, NULL), 0);
+    (void) snprintf(s->cgroup_path, sizeof(s->cgroup_path), "%s", cgroup_group_path(s->group));
+    (void) snprintf(name, sizeof(name), "%d", (int) first);
+    for (size_t i = 0; i < 8; i++)
+        s->namespaces[i] = host->namespaces[i];
+    int dir_fd = look_open(host, first);
+    s->start_time = look_start_time(dir_fd);
+    (void) fd_close(dir_fd);
+}
+
+static void drop_subject(WatchSubject *s) {
+    look_memory_free(s->memory);
+    (void) cgroup_group_free(s->group);
+}
+
+static void look(WatchSubject *const *subjects, size_t n) {
+    look_at_all(host, subjects, n);
+}
+
+static void take_ids(void) {
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (setgroups(0, NULL) < 0 || setresgid(ID_BASE + 5, ID_BASE + 5, ID_BASE + 5) < 0 ||
+        setresuid(ID_BASE + 5, ID_BASE + 5, ID_BASE + 5) < 0)
+        _exit(1);
+    (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+static void become_ordinary(void) {
+    (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    take_ids();
+}
+
+static int child_good(void) {
+    become_ordinary();
+    atomic_fetch_add(&shared->ready, 1);
+    return child_sleep();
+}
+
+static int child_bad(void) {
+    take_ids();
+    atomic_fetch_add(&shared->ready, 1);
+    return child_sleep();
+}
+
+static void kill_all(CgroupGroup *g) {
+    remove_group(g);
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
+/* The test's children run the test's program: what is on its way is told by the daemon's own. */
+static void not_on_its_way(void) {
+    host->program_ino++;
+}
+
+static void one_that_differs_is_told_once(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("members");
+    pid_t good = start_in(g, child_good);
+    await_ready(1);
+    WatchSubject s, *list = &s;
+    make_subject(&s, "members", good);
+    look(&list, 1);
+    assert_int_equal(n_found, 0);
+    pid_t bad = start_in(g, child_bad);
+    await_ready(2);
+    look(&list, 1);
+    assert_int_equal(n_found, 0); /* young, and still runs "the daemon's" program */
+    not_on_its_way();
+    s.memory->processes.items[good < bad].looked_usec = 0; /* its turn */
+    look(&list, 1);
+    const Finding *f = the_only(FINDING_FOREIGN_PROCESS);
+    assert_int_equal(f->host_pid, bad);
+    assert_int_equal(f->severity, FINDING_HIGH);
+    s.memory->processes.items[good < bad].looked_usec = 0;
+    look(&list, 1);
+    assert_int_equal(n_found, 1);
+    drop_subject(&s);
+    kill_all(g);
+}
+
+static void one_outside_of_the_cgroup_is_an_escape(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("home"), *away = make_group("away");
+    pid_t inside = start_in(g, child_good), outside = start_in(away, child_good);
+    await_ready(2);
+    not_on_its_way();
+    WatchSubject s, *list = &s;
+    make_subject(&s, "home", inside);
+    look(&list, 1); /* a child of ours: perhaps on its way */
+    assert_int_equal(n_found, 0);
+    look(&list, 1);
+    const Finding *f = the_only(FINDING_FOREIGN_PROCESS);
+    assert_int_equal(f->host_pid, outside);
+    assert_non_null(strstr(f->evidence, "cgroup"));
+    look(&list, 1);
+    assert_int_equal(n_found, 1);
+    drop_subject(&s);
+    remove_group(away);
+    kill_all(g);
+}
+
+static char copy[64];
+
+static int child_copy(void) {
+    become_ordinary();
+    execl(copy, "sleep", "1000", NULL);
+    return 1;
+}
+
+static void a_deleted_program_is_told(void **state) {
+    require_root();
+    (void) snprintf(copy, sizeof(copy), "/tmp/kennel-look-%d", (int) getpid());
+    char command[128];
+    (void) snprintf(command, sizeof(command), "cp /bin/sleep %s", copy);
+    assert_int_equal(system(command), 0);
+    CgroupGroup *g = make_group("deleted");
+    pid_t pid = start_in(g, child_copy);
+    struct stat st, mine;
+    char path[64];
+    assert_int_equal(stat(copy, &mine), 0);
+    (void) snprintf(path, sizeof(path), "/proc/%d/exe", (int) pid);
+    for (int i = 0; i < 5000 && (stat(path, &st) < 0 || st.st_ino != mine.st_ino); i++)
+        (void) poll(NULL, 0, 1);
+    WatchSubject s, *list = &s;
+    make_subject(&s, "deleted", pid);
+    look(&list, 1);
+    assert_int_equal(n_found, 0);
+    assert_int_equal(unlink(copy), 0);
+    s.memory->processes.items[0].looked_usec = 0;
+    look(&list, 1);
+    assert_int_equal(the_only(FINDING_DELETED_PROGRAM)->severity, FINDING_MEDIUM);
+    s.memory->processes.items[0].looked_usec = 0;
+    look(&list, 1);
+    assert_int_equal(n_found, 1);
+    /* and nobody has watched when it was executed */
+    assert_int_equal(n_executed, 0);
+    look_memory_free(s.memory);
+    s.memory = NULL;
+    s.start_time = 1;
+    look(&list, 1);
+    assert_int_equal(n_executed, 1);
+    assert_int_equal(executed, pid);
+    drop_subject(&s);
+    kill_all(g);
+}
+
+/* As fast as it can: processes that end at once, and every tenth is left unreaped for a while. */
+static int child_churn(void) {
+    become_ordinary();
+    atomic_fetch_add(&shared->ready, 1);
+    for (unsigned i = 0; !atomic_load(&shared->stop); i++) {
+        if (fork() == 0)
+            _exit(0);
+        if (i % 10 == 9)
+            while (waitpid(-1, NULL, WNOHANG) > 0)
+                ;
+    }
+    return 0;
+}
+
+static int child_zombie(void) {
+    become_ordinary();
+    if (fork() == 0)
+        _exit(0);
+    atomic_fetch_add(&shared->ready, 1);
+    return child_sleep();
+}
+
+static void what_comes_and_goes_is_not_hidden(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("churn");
+    pid_t first = start_in(g, child_zombie);
+    (void) start_in(g, child_churn);
+    await_ready(2);
+    WatchSubject s, *list = &s;
+    make_subject(&s, "churn", first);
+    s.actions[FINDING_FORK_STORM] = FINDING_OFF;
+    for (int i = 0; i < 40; i++)
+        look(&list, 1);
+    for (size_t i = 0; i < n_found; i++)
+        print_message("%s\n", found[i]->evidence);
+    assert_int_equal(n_found, 0);
+    drop_subject(&s);
+    kill_all(g);
+}
+
+static void a_storm_is_told(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("storm");
+    pid_t pid = start_in(g, child_churn);
+    await_ready(1);
+    WatchSubject s, *list = &s;
+    make_subject(&s, "storm", pid);
+    for (int i = 0; i < 8 && n_found == 0; i++) {
+        look(&list, 1);
+        (void) poll(NULL, 0, 200);
+    }
+    the_only(FINDING_FORK_STORM);
+    drop_subject(&s);
+    kill_all(g);
+}
+
+/* ---- sockets of a real namespace ---- */
+
+static int child_listens(void) {
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(4444) };
+    if (unshare(CLONE_NEWNET) < 0)
+        return 1;
+    become_ordinary();
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(fd, (struct sockaddr *) &a, sizeof(a)) < 0 || listen(fd, 1) < 0)
+        return 1;
+    atomic_fetch_add(&shared->ready, 1);
+    return child_sleep();
+}
+
+static void a_listener_is_told_with_its_process(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("listener");
+    pid_t pid = start_in(g, child_listens);
+    await_ready(1);
+    WatchSubject s, *list = &s;
+    make_subject(&s, "listener", pid);
+    int dir_fd = look_open(host, pid);
+    s.namespaces[7] = look_link_number(dir_fd, "ns/net");
+    (void) fd_close(dir_fd);
+    look(&list, 1);
+    assert_int_equal(n_found, 0); /* no bridge: nobody can reach it */
+    s.network = SANDBOX_NETWORK_BRIDGE;
+    look(&list, 1);
+    const Finding *f = the_only(FINDING_LISTENER);
+    assert_int_equal(f->host_pid, pid);
+    assert_non_null(strstr(f->evidence, "4444"));
+    look(&list, 1);
+    assert_int_equal(n_found, 1);
+    drop_subject(&s);
+    kill_all(g);
+}
+
+/* ---- cost ---- */
+
+static uint64_t cpu_usec(void) {
+    struct timespec t;
+    (void) clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t) t.tv_sec * 1000000U + (uint64_t) t.tv_nsec / 1000U;
+}
+
+static void a_look_is_cheap(void **state) {
+    require_root();
+    static WatchSubject subjects[CONTAINERS];
+    WatchSubject *list[CONTAINERS];
+    CgroupGroup *groups[CONTAINERS];
+    for (size_t i = 0; i < CONTAINERS; i++) {
+        char name[16];
+        (void) snprintf(name, sizeof(name), "cost-%zu", i);
+        groups[i] = make_group(name);
+        pid_t first = start_in(groups[i], child_good);
+        (void) start_in(groups[i], child_good);
+        make_subject(&subjects[i], name, first);
+        list[i] = &subjects[i];
+    }
+    await_ready(2 * CONTAINERS);
+    look(list, CONTAINERS);
+    look(list, CONTAINERS);
+    uint64_t begun = cpu_usec(), looks = 20;
+    for (uint64_t i = 0; i < looks; i++) {
+        for (size_t k = 0; k < CONTAINERS; k++) /* a fifth of them has its turn in each second */
+            if (k % 5 == i % 5)
+                for (size_t p = 0; p < subjects[k].memory->processes.n; p++)
+                    subjects[k].memory->processes.items[p].looked_usec = 0;
+        look(list, CONTAINERS);
+    }
+    uint64_t each = (cpu_usec() - begun) / looks;
+    print_message("%llu us a look, %llu for each of %d containers; %zu processes on the host\n",
+                  (unsigned long long) each, (unsigned long long) each / CONTAINERS, CONTAINERS, host->listed.n);
+    for (size_t i = 0; i < n_found; i++)
+        print_message("%s\n", found[i]->evidence);
+    assert_int_equal(n_found, 0);
+    for (size_t i = 0; i < CONTAINERS; i++) {
+        drop_subject(&subjects[i]);
+        remove_group(groups[i]);
+    }
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest text[] = {
+        TEST(what_a_list_lacks_is_named),
+        TEST(a_surplus_is_told_when_it_stays),
+        TEST(status_is_parsed),
+        TEST(differences_are_found),
+        TEST(numbers_are_counted_over_the_end),
+        TEST(fork_storms_are_told_at_the_second_look),
+        TEST(cpu_is_told_when_it_lasts),
+        TEST(sockets_are_judged),
+    };
+    const struct CMUnitTest tests[] = {
+        LOOK_TEST(one_that_differs_is_told_once),
+        LOOK_TEST(one_outside_of_the_cgroup_is_an_escape),
+        LOOK_TEST(a_deleted_program_is_told),
+        LOOK_TEST(what_comes_and_goes_is_not_hidden),
+        LOOK_TEST(a_storm_is_told),
+        LOOK_TEST(a_listener_is_told_with_its_process),
+        LOOK_TEST(a_look_is_cheap),
+    };
+    return cgroup_fixture_main(argc, argv, text, ELEMENTSOF(text), tests, ELEMENTSOF(tests));
+}
