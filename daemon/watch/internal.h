@@ -50,11 +50,11 @@ struct WatchSubject {
     void *userdata;
     char id[16];
     CgroupGroup *group; /* opened by the look's thread, for it alone; NULL: it could not be */
-    bool group_tried;
+    bool prepared;
     char cgroup_path[256]; /* as /proc/PID/cgroup shows it on cgroup2 */
     pid_t pid;
-    int pidfd; /* of its own */
-    uint64_t start_time;
+    int pidfd;              /* of its own */
+    uint64_t start_time;    /* of its first process; 0: it had ended before it could be read. From the first look on */
     uint64_t namespaces[8]; /* inodes, of the first process: user pid mnt ipc uts cgroup time net */
     uint32_t id_base;
     uint64_t capabilities;

@@ -31,7 +31,7 @@ class Follower:
     def wait(self, matches):
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            reply = self.connection.receive()
+            reply = self.connection.receive()[0]
             for item in reply["findings"] if "findings" in reply else [reply["event"]]:
                 if item and matches(item):
                     return item
@@ -173,7 +173,7 @@ def test_findings_outlive_the_daemon(daemon):
     with contextlib.closing(daemon.connect()) as c:
         c.send("Rogues", {"container": container, "follow": True}, more=True)
         drop(daemon, container)
-        while not any(foreign(f) for f in c.receive()["findings"]):
+        while not any(foreign(f) for f in c.receive()[0]["findings"]):
             pass
     before = [f for f in findings(daemon, container) if foreign(f)]
     files = daemon.state / "containers" / container / "findings"
@@ -292,7 +292,11 @@ def test_wrong_watch(kennel, watch, field):
 def test_receipt_of_a_process(kennel):
     container = start(kennel)
     kennel.kennel("exec", container, "sh", "-c", "sleep 4444 >/dev/null 2>&1 </dev/null &").ok()
-    process = next(p for p in kennel.call("Processes", container=container)["processes"] if "4444" in p["command"])
+
+    def sleeper():
+        return next((p for p in kennel.call("Processes", container=container)["processes"] if "4444" in p["command"]), None)
+
+    process = wait_for(sleeper, "the program")
     said = kennel.kennel("kill", "--pid", str(process["pid"]), container)
     assert said.ok() == f"{container}\n"
     assert f"killed process {process['pid']} (host {process['hostPid']}): dead after" in said.stderr
