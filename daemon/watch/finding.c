@@ -108,13 +108,17 @@ static bool same_text(const char *a, const char *b) {
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
-/* The number of an inode may be another file's by now: a hash that both have decides. Without either, the path does. */
+/*
+ * The number of an inode may be another file's by now: hashes that both have and that differ decide. The same content under
+ * another name is another program: each of them runs, and each is to be removed. Where little is known, the path does.
+ */
 static bool same_program(const Finding *a, const Finding *b) {
-    if (a->program_sha256[0] && b->program_sha256[0])
-        return strcmp(a->program_sha256, b->program_sha256) == 0;
-    if (a->program_ino != 0 && b->program_ino != 0)
-        return a->program_ino == b->program_ino && a->program_dev == b->program_dev;
-    return same_text(a->program, b->program);
+    bool hashes = a->program_sha256[0] && b->program_sha256[0], inodes = a->program_ino != 0 && b->program_ino != 0;
+    if (hashes && strcmp(a->program_sha256, b->program_sha256) != 0)
+        return false;
+    if (inodes && a->program_ino == b->program_ino && a->program_dev == b->program_dev)
+        return true;
+    return (hashes || !inodes) && same_text(a->program, b->program);
 }
 
 static bool same_name(const Finding *a, const Finding *b) {

@@ -252,5 +252,7 @@ DisguiseVerdict disguise_judge(const char *name, const char *exe, const char *ar
                                bool (*program_exists)(void *, const char *), void *userdata);
 /* disguise.c: does the process's name belong to the kernel or to another program? Reports it. */
 void disguise_look(WatchSubject *s, pid_t host_pid);
+/* The same after an exec, which gave it its name: only the kernel's kind counts. */
+void disguise_executed(WatchSubject *s, pid_t host_pid);
 /* preload.c */
 void preload_look(WatchSubject *s, pid_t host_pid);

@@ -490,7 +490,7 @@ static void on_sighting(Sighting *g) {
         if (watch_wants(s, FINDING_PRELOAD))
             preload_look(s, g->host_pid);
         if (watch_wants(s, FINDING_DISGUISE))
-            disguise_look(s, g->host_pid);
+            disguise_executed(s, g->host_pid);
         return;
     case SIGHTING_RENAMED:
         if (watch_wants(s, FINDING_DISGUISE))

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * The watch itself, on a container of the test's own: an overlay with a busybox below, a tmpfs, a pid namespace, a cgroup.
+ * What is run in it are copies of that busybox. Needs root, busybox, and a kernel that tells.
+ */
+
+#include "watch/internal.h"
+
+#include "util/fds.h"
+#include "util/parse.h"
+#include "util/process.h"
+
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#define BUSYBOX  "/bin/busybox"
+#define SEEN_MAX 256U
+
+static struct Fixture {
+    char directory[64];
+    const char *missing; /* why nothing can be tried */
+    sd_event *event;
+    CgroupHierarchies *hierarchies;
+    CgroupGroup *group;
+    Watch *watch;
+    WatchSubject *subject;
+    pid_t pid;
+    int pidfd, go_fd, upper_fd, lower_fd, calls_fd;
+    Finding *seen[SEEN_MAX];
+    size_t n_seen;
+    uint64_t began_usec;
+} t;
+
+static void on_found(void *userdata, Finding *consume_finding) {
+    assert_ptr_equal(userdata, &t);
+    for (size_t i = 0; i < t.n_seen; i++)
+        if (finding_is_same(t.seen[i], consume_finding)) {
+            finding_merge(t.seen[i], consume_finding);
+            (void) finding_free(consume_finding);
+            return;
+        }
+    assert_true(t.n_seen < SEEN_MAX);
+    t.seen[t.n_seen++] = consume_finding;
+}
+
+static void run(const char *command) {
+    int r = system(command);
+    if (r != 0)
+        fail_msg("%s: %d", command, r);
+}
+
+/* mount() in it is refused and told. */
+static int install_filter(void) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mount, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { ELEMENTSOF(code), code };
+    (void) prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    return (int) syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+}
+
+static _Noreturn void child(int go_fd, int socket, const char *script) {
+    char options[256], go;
+    (void) snprintf(options, sizeof(options),
+                    "lowerdir=%s/lower,upperdir=%s/layer/upper,workdir=%s/layer/work,xino=off", t.directory,
+                    t.directory, t.directory);
+    char root[80];
+    (void) snprintf(root, sizeof(root), "%s/root", t.directory);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount("o", root, "overlay", 0, options) < 0 ||
+        chdir(root) < 0 || mount("t", "dev/shm", "tmpfs", 0, "mode=1777") < 0 ||
+        mount("p", "proc", "proc", 0, NULL) < 0 || syscall(SYS_pivot_root, ".", "old") < 0 || chdir("/") < 0 ||
+        umount2("/old", MNT_DETACH) < 0)
+        _exit(101);
+    int listener = install_filter();
+    if (listener < 0 || fd_send(socket, &listener, 1, "x", 1) < 0 || read(go_fd, &go, 1) != 1)
+        _exit(102);
+    (void) close(listener);
+    (void) close(socket);
+    char *const argv[] = { (char *) "sh", (char *) "-c", (char *) script, NULL };
+    execve("/bin/busybox", argv, (char *const[]){ (char *) "PATH=/bin", NULL });
+    _exit(103);
+}
+
+static pid_t spawn(int cgroup_fd, int *ret_pidfd) {
+    struct clone_args {
+        uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size,
+            cgroup;
+    } args = { .flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_PIDFD | 0x200000000ULL /* CLONE_INTO_CGROUP */,
+               .pidfd = (uintptr_t) ret_pidfd,
+               .exit_signal = SIGCHLD,
+               .cgroup = (uint64_t) cgroup_fd };
+    return (pid_t) syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static void start(const char *script) {
+    int go[2], sockets[2];
+    char byte;
+    SandboxSpec spec = SANDBOX_SPEC_INIT;
+    assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+    t.pid = spawn(cgroup_group_fd(t.group), &t.pidfd);
+    if (t.pid == 0)
+        child(go[0], sockets[1], script);
+    assert_true(t.pid > 0);
+    (void) close(sockets[1]);
+    (void) close(go[0]);
+    assert_int_equal(fd_receive(sockets[0], &t.calls_fd, 1, &byte, 1), 1);
+    (void) close(sockets[0]);
+    char path[96];
+    (void) snprintf(path, sizeof(path), "%s/layer/upper", t.directory);
+    int upper_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    (void) snprintf(path, sizeof(path), "%s/lower", t.directory);
+    WatchSubjectSpec x = { .userdata = &t,
+                           .id = "watchtest",
+                           .pid = t.pid,
+                           .pidfd = t.pidfd,
+                           .sandbox = &spec,
+                           .seccomp = true,
+                           .upper_fd = upper_fd,
+                           .lower_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                           .calls_fd = t.calls_fd,
+                           .cpu_quota_per_sec_usec = UINT64_MAX };
+    for (size_t i = 0; i < _FINDING_KIND_MAX; i++)
+        x.actions[i] = FINDING_REPORT;
+    uint64_t began = watch_now();
+    assert_int_equal(watch_subject_new(t.watch, &x, &t.subject), 0);
+    print_message("a subject: %llu us\n", (unsigned long long) (watch_now() - began));
+    t.began_usec = watch_now();
+    assert_int_equal(write(go[1], "g", 1), 1);
+    (void) close(go[1]);
+}
+
+static void stop(void) {
+    t.subject = watch_subject_free(t.subject);
+    (void) kill(t.pid, SIGKILL);
+    (void) waitpid(t.pid, NULL, 0);
+    t.pidfd = fd_close(t.pidfd);
+    for (size_t i = 0; i < t.n_seen; i++)
+        t.seen[i] = finding_free(t.seen[i]);
+    t.n_seen = 0;
+}
+
+static const Finding *find(FindingKind kind, const char *program) {
+    for (size_t i = 0; i < t.n_seen; i++)
+        if (t.seen[i]->kind == kind && (!program || (t.seen[i]->program && strcmp(t.seen[i]->program, program) == 0)))
+            return t.seen[i];
+    return NULL;
+}
+
+static void show(void) {
+    for (size_t i = 0; i < t.n_seen; i++) {
+        json_object *o = finding_to_json(t.seen[i]);
+        print_message("%s\n", json_object_to_json_string_ext(o, JSON_C_TO_STRING_PLAIN));
+        json_object_put(o);
+    }
+}
+
+static const Finding *wait_for(FindingKind kind, const char *program) {
+    for (uint64_t end = watch_now() + 5000000U; watch_now() < end;) {
+        const Finding *f = find(kind, program);
+        if (f)
+            return f;
+        assert_true(sd_event_run(t.event, 100000) >= 0);
+    }
+    show();
+    fail_msg("no %s of %s in five seconds", finding_kind_to_string(kind), program ?: "anything");
+    return NULL;
+}
+
+/* The line of a script that ends with it. */
+static void run_until_end(void) {
+    for (uint64_t end = watch_now() + 20000000U; watch_now() < end;) {
+        siginfo_t info = { 0 };
+        assert_true(sd_event_run(t.event, 50000) >= 0);
+        if (waitid(P_PIDFD, (id_t) t.pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0)
+            break;
+    }
+    for (unsigned i = 0; i < 30; i++)
+        assert_true(sd_event_run(t.event, 50000) >= 0);
+}
+
+#define NEEDS()                                                                                                        \
+    do {                                                                                                               \
+        if (t.missing) {                                                                                               \
+            print_message("skipped: %s\n", t.missing);                                                                 \
+            skip();                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+static void programs_of_the_image_give_nothing(void **state) {
+    NEEDS();
+    start("for i in 1 2 3; do busybox true; /bin/sh -c 'busybox ls /' >/dev/null; done; chmod 700 /bin/other; "
+          "busybox sleep 0; /bin/other true; exec busybox true");
+    run_until_end();
+    show();
+    assert_int_equal(t.n_seen, 0);
+    assert_int_equal(watch_subject_dropped(t.subject), 0);
+    stop();
+}
+
+static void what_was_dropped_is_found(void **state) {
+    NEEDS();
+    start("cp /bin/busybox /tmp/busybox; cp /bin/busybox /dev/shm/busybox; /tmp/busybox sleep 3 & /dev/shm/busybox "
+          "true; wait");
+    const Finding *f = wait_for(FINDING_FOREIGN_PROGRAM, "/tmp/busybox");
+    assert_true(watch_now() - t.began_usec < 1000000U);
+    assert_int_equal(f->severity, FINDING_MEDIUM);
+    assert_true(f->has_size && f->program_size > 0 && strlen(f->program_sha256) == FINDING_SHA256_LENGTH);
+    assert_true(f->pid > 1 && f->host_pid > 0 && f->start_time > 0);
+    assert_string_equal(f->process_name, "busybox");
+    assert_int_equal(strv_length(f->command), 3);
+    assert_string_equal(f->command[1], "sleep");
+    assert_true(f->n_parents >= 1 && f->parents[f->n_parents - 1].pid == 1);
+    assert_string_equal(f->working_directory, "/");
+    assert_string_equal(f->mapped_files[0], "/tmp/busybox");
+    f = wait_for(FINDING_FOREIGN_PROGRAM, "/dev/shm/busybox");
+    assert_non_null(f);
+    stop();
+}
+
+static void a_replaced_program_is_found(void **state) {
+    NEEDS();
+    start("cp /bin/busybox /tmp/b; echo x >>/tmp/b; cp /tmp/b /bin/other; /bin/other sleep 2");
+    const Finding *f = wait_for(FINDING_FOREIGN_PROGRAM, "/bin/other");
+    assert_non_null(strstr(f->evidence, "replaces"));
+    stop();
+}
+
+static void scripts_are_found_once(void **state) {
+    NEEDS();
+    start("printf '#!/bin/sh\\nbusybox sleep 1\\n' >/tmp/s1; chmod 755 /tmp/s1; cp /tmp/s1 /opt/s2; /tmp/s1; busybox "
+          "sh /opt/s2; "
+          "sh -c : ; sh -c 'exec sh /opt/s2'; busybox true");
+    run_until_end();
+    const Finding *one = find(FINDING_FOREIGN_SCRIPT, "/tmp/s1"), *two = find(FINDING_FOREIGN_SCRIPT, "/opt/s2");
+    if (!one || !two)
+        show();
+    assert_non_null(one);
+    assert_int_equal(one->severity, FINDING_MEDIUM);
+    assert_int_equal(one->count, 1);
+    assert_non_null(two);
+    assert_int_equal(two->severity, FINDING_LOW);
+    for (size_t i = 0; i < t.n_seen; i++)
+        assert_int_equal(t.seen[i]->kind, FINDING_FOREIGN_SCRIPT);
+    stop();
+}
+
+static void a_preloaded_library_is_found(void **state) {
+    NEEDS();
+    start("echo >/tmp/x.so; LD_PRELOAD=/tmp/x.so LD_AUDIT=none busybox sleep 2");
+    const Finding *f = wait_for(FINDING_PRELOAD, NULL);
+    assert_non_null(strstr(f->evidence, "LD_PRELOAD names /tmp/x.so"));
+    stop();
+}
+
+static void a_new_name_is_found(void **state) {
+    NEEDS();
+    start("printf '[kworker/0:1]' >/proc/self/comm; exec 3</proc/self/comm; while :; do read x; done </dev/zero");
+    const Finding *f = wait_for(FINDING_DISGUISE, NULL);
+    assert_int_equal(f->severity, FINDING_HIGH);
+    stop();
+}
+
+static void refused_calls_are_told_and_counted(void **state) {
+    NEEDS();
+    start("busybox mount -t tmpfs x /mnt 2>/dev/null; busybox sleep 5");
+    const Finding *f = wait_for(FINDING_REFUSED_CALL, NULL);
+    assert_int_equal(f->call_number, SYS_mount);
+    assert_int_equal(f->call_errno, EPERM);
+    assert_string_equal(f->call_architecture, "x86_64");
+    stop();
+}
+
+/* It waits for itself; what it makes the daemon do is bounded. */
+static void a_loop_is_held_to_its_share(void **state) {
+    NEEDS();
+    start("i=0; while [ $i -lt 3000 ]; do /tmp/b true; mount -t tmpfs x /mnt; i=$((i+1)); done >/dev/null 2>&1");
+    run("true");
+    uint64_t end = watch_now() + 3000000U;
+    while (watch_now() < end)
+        assert_true(sd_event_run(t.event, 50000) >= 0);
+    const Finding *f = wait_for(FINDING_REFUSED_CALL, NULL);
+    print_message("%llu calls in three seconds, %zu findings, %llu dropped\n", (unsigned long long) f->count, t.n_seen,
+                  (unsigned long long) watch_subject_dropped(t.subject));
+    assert_true(f->count > 10);
+    stop();
+}
+
+static void an_ended_subject_is_silent(void **state) {
+    NEEDS();
+    start("cp /bin/busybox /tmp/b; while :; do /tmp/b true; done");
+    (void) wait_for(FINDING_FOREIGN_PROGRAM, "/tmp/b");
+    t.subject = watch_subject_free(t.subject);
+    size_t n = t.n_seen;
+    uint64_t count = t.seen[0]->count;
+    for (unsigned i = 0; i < 20; i++)
+        assert_true(sd_event_run(t.event, 20000) >= 0);
+    assert_int_equal(t.n_seen, n);
+    assert_int_equal(t.seen[0]->count, count);
+    stop();
+}
+
+static int set_up(void **state) {
+    char command[1024];
+    Error e = ERROR_INIT;
+    t.missing = geteuid() != 0 ? "not root" : access(BUSYBOX, X_OK) < 0 ? "no busybox" : NULL;
+    if (t.missing)
+        return 0;
+    (void) snprintf(t.directory, sizeof(t.directory), "/tmp/kennel-watch-XXXXXX");
+    if (!mkdtemp(t.directory))
+        return -1;
+    (void) snprintf(
+        command, sizeof(command),
+        "cd %s && mkdir -p lower/bin lower/tmp lower/opt lower/proc lower/dev/shm lower/old lower/mnt layer root && "
+        "mount -t tmpfs l layer && mkdir layer/upper layer/work && cp " BUSYBOX " lower/bin/busybox && cp " BUSYBOX
+        " lower/bin/other && "
+        "for a in sh cp chmod mount printf ls true sleep; do ln -s busybox lower/bin/$a; done",
+        t.directory);
+    run(command);
+    (void) snprintf(command, sizeof(command), "/kennel-watch-%d", (int) getpid());
+    if (sd_event_new(&t.event) < 0 || cgroup_hierarchies_open_at(command, &t.hierarchies, &e) < 0 ||
+        cgroup_group_create(t.hierarchies, "watchtest", &t.group, &e) < 0) {
+        t.missing = "no cgroups";
+        return 0;
+    }
+    WatchConfig config = { .event = t.event,
+                           .hierarchies = t.hierarchies,
+                           .found = on_found,
+                           .forks_per_second = WATCH_FORKS_PER_SECOND,
+                           .cpu_seconds = WATCH_CPU_SECONDS,
+                           .calls_per_second = WATCH_CALLS_PER_SECOND };
+    if (watch_new(&config, &t.watch, &e) < 0)
+        return -1;
+    t.missing = watch_missing(t.watch, FINDING_FOREIGN_PROGRAM);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    char command[256];
+    Error e = ERROR_INIT;
+    t.watch = watch_free(t.watch);
+    if (t.group) {
+        (void) cgroup_group_remove(t.group, 2000000, &e);
+        t.group = cgroup_group_free(t.group);
+    }
+    t.hierarchies = t.hierarchies ? cgroup_hierarchies_close(t.hierarchies) : NULL;
+    t.event = sd_event_unref(t.event);
+    if (t.directory[0]) {
+        (void) snprintf(command, sizeof(command), "umount -l %s/layer; rm -rf --one-file-system %s", t.directory,
+                        t.directory);
+        (void) !system(command);
+    }
+    return 0;
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(programs_of_the_image_give_nothing), cmocka_unit_test(what_was_dropped_is_found),
+        cmocka_unit_test(a_replaced_program_is_found),        cmocka_unit_test(scripts_are_found_once),
+        cmocka_unit_test(a_preloaded_library_is_found),       cmocka_unit_test(a_new_name_is_found),
+        cmocka_unit_test(refused_calls_are_told_and_counted), cmocka_unit_test(a_loop_is_held_to_its_share),
+        cmocka_unit_test(an_ended_subject_is_silent),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
