@@ -158,7 +158,7 @@ static void check_count(LookHost *h, WatchSubject *s, const pid_t *pids, size_t 
     uint64_t current = read_current(s), tasks = 0;
     if (current == CGROUP_UNKNOWN)
         return;
-    tasks = count_lines(s->group);
+    tasks = current > n ? count_lines(s->group) : n; /* each process has a thread at least */
     if (current > tasks)
         sample_surplus(h, s, pids, n, &current, &tasks);
     if (look_surplus(&s->memory->surplus, current, tasks))

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define RESERVED_PIDS 300 /* the kernel's: a pid namespace that begins again begins there */
-#define STORM_SAMPLES 3U
+#define STORM_SAMPLES 32U
 #define STORM_MAX     16U /* young processes that are looked at in one sample */
 #define STORM_LOOKS   2U
 #define BUSY_PERCENT  95U
@@ -80,9 +80,10 @@ static pid_t see_one(LookHost *h, WatchSubject *s, pid_t pid) {
     return pid;
 }
 
-/* Most of a storm has ended by the next look: the young ones are asked for at once, several times. */
+/* Most of a storm has ended by the next look: the young ones are asked for at once, until one has been seen alive. */
 static void see_young(LookHost *h, WatchSubject *s) {
-    for (unsigned sample = 0; sample < STORM_SAMPLES; sample++) {
+    const LookForks *f = &s->memory->forks;
+    for (unsigned sample = 0; sample < STORM_SAMPLES && f->newest_pid == f->previous_pid; sample++) {
         _cleanup_free_ pid_t *pids = NULL;
         size_t n, seen = 0;
         if (cgroup_group_pids(s->group, &pids, &n) < 0)
@@ -98,6 +99,8 @@ static void check_forks(LookHost *h, WatchSubject *s) {
     LookForks *f = &s->memory->forks;
     if (h->storm)
         see_young(h, s);
+    if (h->storm && f->newest_pid == f->previous_pid)
+        return; /* none seen: what was started meanwhile is counted when one is, over all that time */
     if (look_forks(f, h->now, h->pid_max, h->watch->config.forks_per_second, &rate))
         f->told = look_tell(s, FINDING_FORK_STORM, FINDING_MEDIUM, 0,
                             "The container starts %llu processes and threads a second, for %u seconds now; %u are what "

@@ -285,7 +285,7 @@ static int setup_look(void **state) {
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     watch = calloc(1, sizeof(Watch));
     assert_true(shared != MAP_FAILED && watch);
-    watch->config = (WatchConfig){ .forks_per_second = 500, .cpu_seconds = 60 };
+    watch->config = (WatchConfig){ .forks_per_second = 30, .cpu_seconds = 60 };
     assert_int_equal(look_new(watch, &host), 0);
     forget_found();
     return 0;
