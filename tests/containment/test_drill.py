@@ -163,17 +163,18 @@ def all_steps(kennel, service, follower):
     return pids + more, connection
 
 
-def removed(kennel, service, pids, connection):
+def removed(kennel, service, pids, connection, by_client=True):
     """`kennel rogues --kill` has removed all PIDS, and nothing else."""
     before = numbers_of(service.container)
     assert set(pids) <= set(before), "all of them live up to here"
-    done = kennel.kennel("rogues", "--kill", service.container)
-    assert "dead" in done.ok(), done
-    told = findings(kennel, service.container)
-    receipts = {f["receipt"]["pid"]: f["receipt"] for f in told if f["receipt"]}
-    for pid in pids:
-        assert receipts[pid]["outcome"] == "dead" and receipts[pid]["hostPid"] == before[pid], (pid, receipts.get(pid))
-        assert receipts[pid]["durationUsec"] < 1_000_000
+    if by_client:
+        text = kennel.kennel("rogues", "--kill", service.container).ok()
+        receipts = {int(m[1]): (m[3], int(m[2])) for m in re.finditer(r"process (\d+) \(host (\d+)\): (\w+)", text)}
+    else:
+        reply = kennel.call("Rogues", container=service.container, kill=True)
+        receipts = {r["pid"]: (r["outcome"], r["hostPid"]) for r in reply["receipts"]}
+        assert all(r["durationUsec"] < 1_000_000 for r in reply["receipts"]), reply["receipts"]
+    assert receipts == {pid: ("dead", before[pid]) for pid in pids}
     assert connection.recv(1) == b"", "the connection is still there"
     assert host_pids_of(service.container) == [service.host_pid], numbers_of(service.container)
     for pid in pids:
@@ -217,7 +218,7 @@ def test_findings_survive_and_are_acted_upon_after_kill_9(kennel, share, rogue_r
     after = findings(kennel, service.container)
     assert [stable(f) for f in after][: len(before)] == [stable(f) for f in before]
     with connection:
-        removed(kennel, service, pids, connection)
+        removed(kennel, service, pids, connection, by_client=False)
 
 
 def test_what_is_found_after_kill_9(kennel, share, rogue_root):
@@ -285,3 +286,15 @@ def test_deleted_in_the_same_breath(kennel, share, rogue_root):
         follower.wait(since, LOOK, kind=lambda k: k in kinds, programSha256=digest(share / "kit"))
     finally:
         follower.close()
+
+
+def test_one_program_many_processes(kennel, share, rogue_root):
+    """What is counted in one finding is several processes: `rogues --kill` removes each of them."""
+    service = Service(kennel, share, rogue_root)
+    copied(kennel, service, "/share/busybox", "/tmp/x")
+    pids = [service.start("/tmp/x", "busybox", "sleep", "1000") for _ in range(5)]
+    wait_for(lambda: sum(f["count"] for f in findings(kennel, service.container)) >= 5, "all to be counted", 5 * SECOND)
+    kennel.kennel("rogues", "--kill", service.container).ok()
+    left = set(numbers_of(service.container)) & set(pids)
+    assert not left, f"of {pids} there are still {left}"
+    assert service.ask("ping") == 1
