@@ -33,7 +33,7 @@ typedef struct RoguesState {
     FindingFollower follower; /* first: the follower is the state */
     Call *call;
     char id[CONTAINER_ID_LENGTH + 1]; /* of the one container that matters; empty: all */
-    bool follow, more;
+    bool follow, more, begun;         /* begun: at least one reply has been sent */
     Key *keys;
     size_t n_keys, next_key;
     uint64_t dropped;
@@ -150,11 +150,10 @@ static json_object *next_part(RoguesState *s) {
 /* Ends the call, and S, unless it follows. */
 static void pump(void *userdata) {
     RoguesState *s = userdata;
-    bool first = s->next_key == 0 || s->receipts;
-    while (call_has_room(s->call) && (s->next_key < s->n_keys || first)) {
+    while (call_has_room(s->call) && (s->next_key < s->n_keys || !s->begun)) {
         json_object *part = next_part(s);
         bool last = s->next_key >= s->n_keys && !s->follow;
-        first = false;
+        s->begun = true;
         if (!call_reply(s->call, make_reply(s, part), !last))
             return;
     }
