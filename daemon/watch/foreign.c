@@ -384,7 +384,10 @@ static void wait_for_exec(const Finding *f, pid_t pid, bool script) {
     for (size_t i = 0; i < ELEMENTSOF(pauses_nsec); i++) {
         struct timespec t = { 0, pauses_nsec[i] };
         Finding now = { 0 };
+        if (i > 0 && !reader_has_patience())
+            return;
         (void) nanosleep(&t, NULL);
+        reader_waited((uint64_t) pauses_nsec[i] / 1000U);
         evidence_program(pid, &now);
         free(now.program);
         first = i == 0 ? now.program_ino : first;

@@ -337,12 +337,10 @@ int watch_subject_new(Watch *w, WatchSubjectSpec *consume_spec, WatchSubject **r
         return r;
     (void) pthread_mutex_lock(&w->lock);
     enter_tables(s);
-    bool first = w->n_subjects == 1;
+    intake_listen(w->intake);
     (void) pthread_mutex_unlock(&w->lock);
     if (calls_fd >= 0)
         r = intake_add_calls(w->intake, s, TAKE_FD(calls_fd)); /* wakes it */
-    else if (first)
-        intake_wake(w->intake);
     if (r < 0) {
         (void) watch_subject_free(TAKE_PTR(s));
         return r;
