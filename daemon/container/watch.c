@@ -132,7 +132,10 @@ static void take_dropped(Container *c) {
         c->findings->dropped += dropped;
 }
 
+/* Not into a directory that is being removed. */
 static void save(Container *c, unsigned max) {
+    if (c->ended && (c->wants_remove || c->failed))
+        return;
     if (!c->findings || c->state_fd < 0 || !findings_unsaved(c->findings))
         return;
     int r = findings_save(c->findings, c->state_fd, max);

@@ -33,7 +33,7 @@ typedef struct RoguesState {
     FindingFollower follower; /* first: the follower is the state */
     Call *call;
     char id[CONTAINER_ID_LENGTH + 1]; /* of the one container that matters; empty: all */
-    bool follow, more, begun;         /* begun: a reply has been sent, if only to say that there is nothing yet */
+    bool follow, more, begun;         /* begun: at least one reply has been sent */
     Key *keys;
     size_t n_keys, next_key;
     uint64_t dropped;

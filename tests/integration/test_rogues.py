@@ -94,6 +94,16 @@ def test_a_dropped_program_is_found(kennel, follow):
     assert isinstance(found["parents"], list)
 
 
+def test_a_follower_hears_what_is_new_alone(kennel):
+    container = start(kennel)
+    with contextlib.closing(kennel.connect()) as c:
+        c.send("Rogues", {"container": container, "follow": True}, more=True)
+        assert c.receive("Rogues") == ({"findings": [], "dropped": 0, "receipts": []}, True)
+        drop(kennel, container)
+        reply, continues = c.receive("Rogues")
+        assert continues and len(reply["findings"]) == 1
+
+
 def test_told_by_an_event_and_shown(kennel, follow):
     container = start(kennel)
     events = follow("Events", container=container)
