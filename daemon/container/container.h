@@ -207,6 +207,8 @@ size_t container_findings_count(const Container *c);
 const Finding *container_finding(const Container *c, size_t i);
 const Finding *container_finding_numbered(const Container *c, uint64_t number); /* NULL: it is not kept any more */
 uint64_t container_findings_dropped(const Container *c);
+/* The processes of findings of at least this severity, as far as they are still who they were, each once; to be freed. */
+int container_findings_targets(const Container *c, FindingSeverity least, RemovalTarget **ret, size_t *ret_n);
 
 /* Is told of each new finding, and at most once a second of each that was seen again or has got its receipt. */
 typedef struct FindingFollower FindingFollower;

@@ -9,6 +9,7 @@
 #include "util/log.h"
 #include "util/parse.h"
 #include "util/paths.h"
+#include "util/process.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -32,11 +33,16 @@ int findings_new(Findings **ret) {
     return 0;
 }
 
+static void entry_done(FindingEntry *e) {
+    (void) finding_free(e->finding);
+    free(e->others);
+}
+
 Findings *findings_free(Findings *s) {
     if (!s)
         return NULL;
     for (size_t i = 0; i < s->n; i++)
-        (void) finding_free(s->entries[i].finding);
+        entry_done(&s->entries[i]);
     free(s);
     return NULL;
 }
@@ -49,18 +55,62 @@ static FindingEntry *find_same(Findings *s, const Finding *f) {
 }
 
 static void drop_oldest(Findings *s) {
-    (void) finding_free(s->entries[0].finding);
+    entry_done(&s->entries[0]);
     memmove(s->entries, s->entries + 1, (s->n - 1) * sizeof(s->entries[0]));
     s->n--;
     s->dropped++;
+}
+
+static bool lives(const FindingProcess *p) {
+    uint64_t start_time;
+    return process_start_time(p->host_pid, &start_time) >= 0 && start_time == p->start_time;
+}
+
+static void drop_dead(FindingEntry *e) {
+    size_t n = 0;
+    for (size_t i = 0; i < e->n_others; i++)
+        if (lives(&e->others[i]))
+            e->others[n++] = e->others[i];
+    e->n_others = n;
+}
+
+static bool is_other(const FindingEntry *e, pid_t host_pid, uint64_t start_time) {
+    for (size_t i = 0; i < e->n_others; i++)
+        if (e->others[i].host_pid == host_pid && e->others[i].start_time == start_time)
+            return true;
+    return false;
+}
+
+static bool is_shown(const FindingEntry *e, const Finding *f) {
+    return e->finding->host_pid == f->host_pid && e->finding->start_time == f->start_time;
+}
+
+/* B is about to take the place of the process that E shows. Beyond the end, the oldest is forgotten. */
+static void keep_other(FindingEntry *e, const Finding *b) {
+    FindingProcess p = { e->finding->pid, e->finding->host_pid, e->finding->start_time };
+    if (p.host_pid <= 0 || p.start_time == 0 || b->host_pid <= 0 || !lives(&p))
+        return;
+    if (is_other(e, p.host_pid, p.start_time))
+        return;
+    if (!e->others)
+        e->others = calloc(FINDING_OTHERS_MAX, sizeof(FindingProcess));
+    if (!e->others)
+        return;
+    if (e->n_others == FINDING_OTHERS_MAX)
+        drop_dead(e);
+    if (e->n_others == FINDING_OTHERS_MAX)
+        memmove(e->others, e->others + 1, --e->n_others * sizeof(FindingProcess));
+    e->others[e->n_others++] = p;
 }
 
 int findings_add(Findings *s, Finding *consume_f, FindingEntry **ret, bool *ret_again, bool *ret_other) {
     _cleanup_(finding_freep) Finding *f = consume_f;
     FindingEntry *e = find_same(s, f);
     *ret_again = e != NULL;
-    *ret_other = e && (e->finding->host_pid != f->host_pid || e->finding->start_time != f->start_time);
+    *ret_other = e && !is_shown(e, f) && !is_other(e, f->host_pid, f->start_time);
     if (e) {
+        if (!is_shown(e, f))
+            keep_other(e, f);
         finding_merge(e->finding, f);
         e->dirty = e->again = true;
     } else {

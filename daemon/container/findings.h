@@ -17,8 +17,17 @@
 
 #define FINDINGS_MAX 256U
 
+/* A finding shows its newest process; those before it may live on, and are to be found when all are to be killed. */
+#define FINDING_OTHERS_MAX 256U
+typedef struct FindingProcess {
+    pid_t pid, host_pid;
+    uint64_t start_time;
+} FindingProcess;
+
 typedef struct FindingEntry {
     Finding *finding;
+    FindingProcess *others; /* owned; not on disk: what lives is seen again by the next daemon */
+    size_t n_others;
     bool dirty; /* differs from its file */
     bool again; /* has changed since followers were told */
 } FindingEntry;
@@ -38,7 +47,7 @@ DEFINE_CLEANUP(Findings, findings_free)
 
 /*
  * Keeps F under the next number, or counts it in the one that it is the same as. *RET is the entry, which the store owns;
- * *RET_AGAIN: it was there already; *RET_OTHER: and was another process.
+ * *RET_AGAIN: it was there already; *RET_OTHER: and was of other processes.
  */
 int findings_add(Findings *s, Finding *consume_f, FindingEntry **ret, bool *ret_again, bool *ret_other);
 FindingEntry *findings_get(Findings *s, uint64_t number); /* NULL: it is not kept any more */

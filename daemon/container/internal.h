@@ -267,10 +267,13 @@ int container_no_such_process(Error *reterr, pid_t pid, const char *whose);
 /* What was put off while a process was removed, or the container frozen, comes now. */
 void container_go_on(Container *c);
 
-/* watch.c. The first with CONSUME_CALLS_FD also for the start's thread; *RET NULL: there is nothing to look for. */
+/*
+ * watch.c. The first with CONSUME_CALLS_FD also for the start's thread, which has the SECCOMP program before the container
+ * has it; *RET NULL: there is nothing to look for.
+ */
 void container_watch_decide(const ContainerEnvironment *e, ContainerSpec *spec);
-int container_watch_begin(const Container *c, StorageLayer *layer, const SandboxProcess *process, int consume_calls_fd,
-                          WatchSubject **ret);
+int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgram *seccomp, const SandboxProcess *process,
+                          int consume_calls_fd, WatchSubject **ret);
 void container_watch_end(Container *c);
 void container_watch_resume(Container *c); /* of an earlier daemon's, and runs */
 void container_findings_recover(Container *c);

@@ -94,8 +94,9 @@ static void note_receipt(Container *c, KillJob *k) {
     FindingEntry *e = findings_get(c->findings, k->finding);
     if (!e)
         return;
-    /* the newest process of the finding alone; another one has a receipt of its own to come */
-    if (e->finding->host_pid == k->receipt.host_pid || k->receipt.outcome == RECEIPT_GONE) {
+    /* of the process that the finding shows: another one has a receipt of its own to come; and the first word counts */
+    bool shown = e->finding->host_pid == k->target.host_pid && e->finding->start_time == k->target.start_time;
+    if (shown && !(e->finding->has_receipt && k->receipt.outcome == RECEIPT_GONE)) {
         e->finding->has_receipt = true;
         e->finding->receipt = k->receipt;
     }

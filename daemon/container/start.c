@@ -194,7 +194,7 @@ static void start_watch(StartJob *s, SandboxProcess *process) {
     const Container *c = s->job.container;
     if (process->calls_fd >= 0)
         container_store_calls(c, process->calls_fd);
-    s->unwatched = container_watch_begin(c, s->layer, process, TAKE_FD(process->calls_fd), &s->subject);
+    s->unwatched = container_watch_begin(c, s->layer, s->seccomp, process, TAKE_FD(process->calls_fd), &s->subject);
 }
 
 /* It has executed its program and waits at the first instruction. */

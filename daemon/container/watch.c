@@ -69,8 +69,8 @@ static int open_upper(const Container *c, StorageLayer *layer) {
     return fd < 0 ? -EBADF : openat(fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int container_watch_begin(const Container *c, StorageLayer *layer, const SandboxProcess *process, int consume_calls_fd,
-                          WatchSubject **ret) {
+int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgram *seccomp,
+                          const SandboxProcess *process, int consume_calls_fd, WatchSubject **ret) {
     _cleanup_fd_ int calls_fd = consume_calls_fd;
     const ContainerSpec *s = c->spec;
     Watch *w = c->registry->environment.watch;
@@ -79,12 +79,14 @@ int container_watch_begin(const Container *c, StorageLayer *layer, const Sandbox
         return 0;
     int upper_fd = s->sandbox.read_only ? -EBADF : open_upper(c, layer);
     int lower_fd = s->sandbox.rootfs_fd >= 0 ? fcntl(s->sandbox.rootfs_fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
+    SandboxSpec sandbox = s->sandbox; /* owns nothing */
+    sandbox.program.seccomp = seccomp;
     WatchSubjectSpec spec = {
         .userdata = (void *) c,
         .id = c->id,
         .pid = process->pid,
         .pidfd = process->pidfd,
-        .sandbox = &s->sandbox,
+        .sandbox = &sandbox,
         .seccomp = !s->seccomp_unconfined,
         .upper_fd = upper_fd < 0 ? -EBADF : upper_fd,
         .lower_fd = lower_fd < 0 ? -EBADF : lower_fd,
@@ -107,7 +109,8 @@ void container_watch_resume(Container *c) {
         log_notice("Container %s: refused system calls are not told any more: the descriptor went with the daemon that "
                    "had it",
                    c->id);
-    int r = container_watch_begin(c, c->layer, &process, calls_fd < 0 ? -EBADF : calls_fd, &c->subject);
+    int r = container_watch_begin(c, c->layer, c->spec->sandbox.program.seccomp, &process,
+                                  calls_fd < 0 ? -EBADF : calls_fd, &c->subject);
     if (r < 0)
         log_warning("Container %s is not watched any more: %s", c->id, strerror(-r));
 }
@@ -129,7 +132,10 @@ static void take_dropped(Container *c) {
         c->findings->dropped += dropped;
 }
 
+/* Not into a directory that is being removed. */
 static void save(Container *c, unsigned max) {
+    if (c->ended && (c->wants_remove || c->failed))
+        return;
     if (!c->findings || c->state_fd < 0 || !findings_unsaved(c->findings))
         return;
     int r = findings_save(c->findings, c->state_fd, max);
@@ -298,6 +304,7 @@ static void kill_process(Container *c, FindingEntry *e) {
         f->receipt = (Receipt){ .pid = f->pid, .host_pid = f->host_pid, .outcome = RECEIPT_SPARED };
         return;
     }
+    f->has_receipt = false;
     int r = container_kill_finding(c, f);
     if (r < 0)
         log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, f->number,
@@ -343,7 +350,9 @@ void container_found(void *userdata, Finding *consume_finding) {
     bool again, other;
     if (!s || findings_add(s, consume_finding, &e, &again, &other) < 0)
         return;
-    if (!c->ended && (!again || other))
+    /* a daemon may have been ended between the finding and the end of its process */
+    bool undone = again && action == FINDING_KILL_PROCESS && !e->finding->has_receipt && !c->killing;
+    if (!c->ended && (!again || other || undone))
         act(c, e, action);
     else if (!again)
         e->finding->action = FINDING_REPORT;
@@ -368,4 +377,51 @@ const Finding *container_finding(const Container *c, size_t i) {
 const Finding *container_finding_numbered(const Container *c, uint64_t number) {
     const FindingEntry *e = findings_get(c->findings, number);
     return e ? e->finding : NULL;
+}
+
+typedef struct Targets {
+    RemovalTarget *items;
+    size_t n, room;
+} Targets;
+
+/* What ends between this and its removal gets a receipt that says so. */
+static int add_target(Targets *t, pid_t host_pid, uint64_t start_time) {
+    uint64_t now;
+    if (host_pid <= 0 || start_time == 0 || process_start_time(host_pid, &now) < 0 || now != start_time)
+        return 0;
+    for (size_t i = 0; i < t->n; i++)
+        if (t->items[i].host_pid == host_pid)
+            return 0;
+    if (t->n == t->room) {
+        size_t room = t->room > 0 ? 2 * t->room : 16;
+        RemovalTarget *items = reallocarray(t->items, room, sizeof(RemovalTarget));
+        if (!items)
+            return -ENOMEM;
+        t->items = items;
+        t->room = room;
+    }
+    t->items[t->n++] = (RemovalTarget){ .host_pid = host_pid, .start_time = start_time };
+    return 0;
+}
+
+static int add_targets(Targets *t, const FindingEntry *e) {
+    int r = add_target(t, e->finding->host_pid, e->finding->start_time);
+    for (size_t i = 0; r >= 0 && i < e->n_others; i++)
+        r = add_target(t, e->others[i].host_pid, e->others[i].start_time);
+    return r;
+}
+
+int container_findings_targets(const Container *c, FindingSeverity least, RemovalTarget **ret, size_t *ret_n) {
+    Targets t = { 0 };
+    int r = 0;
+    for (size_t i = 0; r >= 0 && i < container_findings_count(c); i++)
+        if (c->findings->entries[i].finding->severity >= least)
+            r = add_targets(&t, &c->findings->entries[i]);
+    if (r < 0) {
+        free(t.items);
+        return r;
+    }
+    *ret = t.items;
+    *ret_n = t.n;
+    return 0;
 }

@@ -33,7 +33,7 @@ typedef struct RoguesState {
     FindingFollower follower; /* first: the follower is the state */
     Call *call;
     char id[CONTAINER_ID_LENGTH + 1]; /* of the one container that matters; empty: all */
-    bool follow, more, begun;         /* begun: a reply has been sent, if only to say that there is nothing yet */
+    bool follow, more, begun;         /* begun: at least one reply has been sent */
     Key *keys;
     size_t n_keys, next_key;
     uint64_t dropped;
@@ -218,7 +218,6 @@ typedef struct Kills {
 typedef struct KillOne {
     Kills *kills;
     RemovalTarget target;
-    pid_t pid;
 } KillOne;
 
 static void one_over(Kills *k) {
@@ -236,8 +235,7 @@ static void one_over(Kills *k) {
 static void on_killed(void *userdata, const Receipt *receipt, const Error *error) {
     _cleanup_free_ KillOne *one = userdata;
     /* what could not be killed has a container that has ended, or hangs: never said to be dead */
-    Receipt none = { .pid = one->pid,
-                     .host_pid = one->target.host_pid,
+    Receipt none = { .host_pid = one->target.host_pid,
                      .outcome = error && (error->kind == ERROR_NOT_RUNNING || error->kind == ERROR_NO_SUCH_PROCESS)
                                     ? RECEIPT_GONE
                                     : RECEIPT_DYING };
@@ -247,40 +245,26 @@ static void on_killed(void *userdata, const Receipt *receipt, const Error *error
     one_over(one->kills);
 }
 
-static bool is_target(const Container *c, const Finding *f) {
-    uint64_t start_time = 0;
-    bool runs = container_state(c) == CONTAINER_RUNNING || container_state(c) == CONTAINER_PAUSED;
-    if (!runs || f->severity < FINDING_MEDIUM || f->host_pid <= 0 || f->start_time == 0)
-        return false;
-    return process_start_time(f->host_pid, &start_time) >= 0 && start_time == f->start_time;
-}
-
-static bool is_seen(const Container *c, size_t before, const Finding *f) {
-    for (size_t i = 0; i < before; i++) {
-        const Finding *g = container_finding(c, i);
-        if (g->severity >= FINDING_MEDIUM && g->host_pid == f->host_pid && g->start_time == f->start_time)
-            return true;
-    }
-    return false;
-}
-
-static void kill_one(Kills *k, Container *c, const Finding *f) {
+static void kill_one(Kills *k, Container *c, const RemovalTarget *target) {
     KillOne *one = calloc(1, sizeof(KillOne));
     Error error = ERROR_INIT;
     if (!one)
         return;
-    *one = (KillOne){ k, { .host_pid = f->host_pid, .start_time = f->start_time }, f->pid };
+    *one = (KillOne){ k, *target };
     k->n_left++;
-    if (container_kill_exactly(c, &one->target, true, on_killed, one, &error) < 0)
+    if (container_kill_exactly(c, target, true, on_killed, one, &error) < 0)
         on_killed(one, NULL, &error);
 }
 
 static void kill_those_of(Kills *k, Container *c) {
-    for (size_t i = 0; i < container_findings_count(c); i++) {
-        const Finding *f = container_finding(c, i);
-        if (is_target(c, f) && !is_seen(c, i, f))
-            kill_one(k, c, f);
-    }
+    _cleanup_free_ RemovalTarget *targets = NULL;
+    size_t n = 0;
+    if (container_state(c) != CONTAINER_RUNNING && container_state(c) != CONTAINER_PAUSED)
+        return;
+    if (container_findings_targets(c, FINDING_MEDIUM, &targets, &n) < 0)
+        return;
+    for (size_t i = 0; i < n; i++)
+        kill_one(k, c, &targets[i]);
 }
 
 static int kill_all(RoguesState *s, Error *reterr) {

@@ -229,8 +229,8 @@ static bool may_be(const SeccompProfile *p, const SeccompRule *rule, const Secco
 }
 
 /* Calls with arguments that are not worth a word get their answer in silence. */
-static void emit_exception(Emitter *e, const SeccompProfile *p, const SeccompRule *rule,
-                           const SeccompToldException *x, uint32_t verdict) {
+static void emit_exception(Emitter *e, const SeccompProfile *p, const SeccompRule *rule, const SeccompToldException *x,
+                           uint32_t verdict) {
     Jumps jumps = { .n = 0 };
     for (size_t i = 0; i < x->n_arguments; i++)
         if (!may_be(p, rule, &x->arguments[i]))
@@ -408,15 +408,15 @@ static size_t make_ranges(Compiler *c, uint32_t section, const SeccompRule *rule
             group++;
         push_gap(c, section, &n, next, number);
         bool constant = rules[i].n_conditions == 0;
-        push_range(c->ranges, &n,
-                   (Range){
-                       .first = number,
-                       .verdict = constant ? verdict_of(told, number, rules[i].action)
-                                           : default_verdict(c, section, number),
-                       .rules = constant ? NULL : &rules[i],
-                       .n_rules = constant ? 0 : group,
-                       .told = told,
-                   });
+        push_range(
+            c->ranges, &n,
+            (Range){
+                .first = number,
+                .verdict = constant ? verdict_of(told, number, rules[i].action) : default_verdict(c, section, number),
+                .rules = constant ? NULL : &rules[i],
+                .n_rules = constant ? 0 : group,
+                .told = told,
+            });
         next = (uint64_t) number + 1;
     }
     push_gap(c, section, &n, next, (uint64_t) UINT32_MAX + 1);
@@ -520,8 +520,8 @@ bool seccomp_compile_recognises(const struct sock_filter *code, size_t n) {
     bool begins = false;
     for (Guard g = GUARD_TELLS; g <= GUARD_OLD && !begins; g++)
         begins = begins_with_preamble(code, n, g);
-    return n <= BPF_MAXINSNS && begins &&
-           code[n - 1].code == (BPF_RET | BPF_K) && code[n - 1].k == SECCOMP_RET_KILL_PROCESS;
+    return n <= BPF_MAXINSNS && begins && code[n - 1].code == (BPF_RET | BPF_K) &&
+           code[n - 1].k == SECCOMP_RET_KILL_PROCESS;
 }
 
 /* The kernel has checked as much of every program that it took; this one is run before it has seen it. */

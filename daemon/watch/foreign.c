@@ -157,6 +157,16 @@ static bool is_lower(const WatchSubject *s, int file_fd, const char *path, const
     return path_of(file_fd, again) && strcmp(again, path) == 0;
 }
 
+/* The overlay shows a deleted file of the image's with the links that it has there; its path alone says so. */
+static bool was_lower(const WatchSubject *s, const char *path, const struct statx *x) {
+    char cleaned[PATH_MAX];
+    struct statx lower;
+    (void) snprintf(cleaned, sizeof(cleaned), "%s", path);
+    evidence_clean_path(cleaned);
+    return s->lower_fd >= 0 && strcmp(cleaned, path) != 0 && find_in(s->lower_fd, cleaned, &lower) == FOUND_FILE &&
+           lower.stx_ino == x->stx_ino;
+}
+
 static Origin origin_in_overlay(const WatchSubject *s, int file_fd, const char *path, const struct statx *x) {
     struct statx upper, lower;
     if (path[0] != '/')
@@ -164,12 +174,13 @@ static Origin origin_in_overlay(const WatchSubject *s, int file_fd, const char *
     if (x->stx_nlink == 0) /* a program of the image's that was replaced, or the container's own */
         return is_copy(s, file_fd, path, x) ? ORIGIN_IMAGE : ORIGIN_DELETED;
     if (s->upper_fd < 0) {
-        if (s->lower_fd < 0 || is_lower(s, file_fd, path, x) || is_copy(s, file_fd, path, x))
+        /* a file that was copied up keeps its number: only what is in it tells */
+        if (s->lower_fd < 0 || is_copy(s, file_fd, path, x))
             return ORIGIN_IMAGE;
         return find_in(s->lower_fd, path, &lower) == FOUND_FILE ? ORIGIN_CHANGED : ORIGIN_LAYER;
     }
     if (find_in(s->upper_fd, path, &upper) == FOUND_NOT)
-        return is_lower(s, file_fd, path, x) ? ORIGIN_IMAGE : ORIGIN_LAYER;
+        return is_lower(s, file_fd, path, x) || was_lower(s, path, x) ? ORIGIN_IMAGE : ORIGIN_LAYER;
     if (is_copy(s, file_fd, path, x))
         return ORIGIN_IMAGE;
     return s->lower_fd >= 0 && find_in(s->lower_fd, path, &lower) == FOUND_FILE ? ORIGIN_CHANGED : ORIGIN_LAYER;
@@ -204,7 +215,7 @@ bool foreign_is_image(const WatchSubject *s, int file_fd, uint64_t mount_id) {
     if (mount_id != s->root_mount || !ask(file_fd, &x) || x.stx_nlink == 0 || !path_of(file_fd, path) || path[0] != '/')
         return false;
     if (s->upper_fd < 0)
-        return s->lower_fd < 0 || is_lower(s, file_fd, path, &x);
+        return s->lower_fd < 0;
     return find_in(s->upper_fd, path, &upper) == FOUND_NOT && is_lower(s, file_fd, path, &x);
 }
 
@@ -373,7 +384,10 @@ static void wait_for_exec(const Finding *f, pid_t pid, bool script) {
     for (size_t i = 0; i < ELEMENTSOF(pauses_nsec); i++) {
         struct timespec t = { 0, pauses_nsec[i] };
         Finding now = { 0 };
+        if (i > 0 && !reader_has_patience())
+            return;
         (void) nanosleep(&t, NULL);
+        reader_waited((uint64_t) pauses_nsec[i] / 1000U);
         evidence_program(pid, &now);
         free(now.program);
         first = i == 0 ? now.program_ino : first;

@@ -157,8 +157,10 @@ bool look_tell(WatchSubject *s, FindingKind k, FindingSeverity severity, pid_t h
     Finding *f = finding_new(k, severity);
     if (!f)
         return false;
-    if (host_pid > 0)
-        (void) evidence_collect(s, host_pid, pidfd, f);
+    if (host_pid > 0 && evidence_collect(s, host_pid, pidfd, f) < 0) {
+        (void) finding_free(f);
+        return false;
+    }
     evidence_set(f, "%s", text);
     watch_report(s, f);
     return true;

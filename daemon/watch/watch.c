@@ -12,8 +12,8 @@
 
 #include "watch/internal.h"
 
-#include "util/fds.h"
-#include "util/parse.h"
+#include "util/mountinfo.h"
+#include "util/paths.h"
 #include "util/process.h"
 
 #include <fcntl.h>
@@ -27,9 +27,6 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
-
-#include "util/mountinfo.h"
-#include "util/paths.h"
 
 #define FOUND_BATCH    64U
 #define SIGHTING_BATCH 64U
@@ -287,46 +284,11 @@ static int copy_spec(WatchSubject *s, const WatchSubjectSpec *x) {
 
 static int look_at_first_process(WatchSubject *s, const SandboxSpec *spec) {
     _cleanup_fd_ int dir_fd = evidence_open(s->pid);
-    int r = dir_fd < 0 ? dir_fd : process_start_time(s->pid, &s->start_time);
-    if (r < 0)
-        return r;
+    if (dir_fd < 0)
+        return dir_fd;
     for (size_t i = 0; i < ELEMENTSOF(namespace_files); i++)
         s->namespaces[i] = namespace_inode(dir_fd, namespace_files[i]);
     return find_mounts(s, dir_fd, spec);
-}
-
-int watch_subject_new(Watch *w, WatchSubjectSpec *consume_spec, WatchSubject **ret) {
-    _cleanup_fd_ int calls_fd = TAKE_FD(consume_spec->calls_fd);
-    _cleanup_(watch_subject_unrefp) WatchSubject *s = calloc(1, sizeof(WatchSubject));
-    if (!s) {
-        consume_spec->upper_fd = fd_close(consume_spec->upper_fd);
-        consume_spec->lower_fd = fd_close(consume_spec->lower_fd);
-        return -ENOMEM;
-    }
-    atomic_init(&s->n_ref, 1);
-    atomic_init(&s->closed, false);
-    s->watch = w;
-    s->pidfd = -EBADF;
-    s->upper_fd = TAKE_FD(consume_spec->upper_fd);
-    s->lower_fd = TAKE_FD(consume_spec->lower_fd);
-    int r = strlen(consume_spec->id) < sizeof(s->id) ? copy_spec(s, consume_spec) : -EINVAL;
-    if (r >= 0)
-        r = look_at_first_process(s, consume_spec->sandbox);
-    if (r >= 0 && calls_fd >= 0)
-        r = intake_add_calls(w->intake, s, TAKE_FD(calls_fd));
-    if (r < 0) {
-        atomic_store(&s->closed, true);
-        intake_wake(w->intake);
-        return r;
-    }
-    (void) pthread_mutex_lock(&w->lock);
-    enter_tables(s);
-    bool first = w->n_subjects == 1;
-    (void) pthread_mutex_unlock(&w->lock);
-    if (first)
-        intake_wake(w->intake);
-    *ret = TAKE_PTR(s);
-    return 0;
 }
 
 /* What is on its way to the loop for S; under the lock. The items keep their places, empty. */
@@ -352,6 +314,39 @@ WatchSubject *watch_subject_free(WatchSubject *s) {
     (void) pthread_mutex_unlock(&w->lock);
     intake_wake(w->intake); /* it closes the listeners */
     return watch_subject_unref(s);
+}
+
+int watch_subject_new(Watch *w, WatchSubjectSpec *consume_spec, WatchSubject **ret) {
+    _cleanup_fd_ int calls_fd = TAKE_FD(consume_spec->calls_fd);
+    _cleanup_(watch_subject_unrefp) WatchSubject *s = calloc(1, sizeof(WatchSubject));
+    if (!s) {
+        consume_spec->upper_fd = fd_close(consume_spec->upper_fd);
+        consume_spec->lower_fd = fd_close(consume_spec->lower_fd);
+        return -ENOMEM;
+    }
+    atomic_init(&s->n_ref, 1);
+    atomic_init(&s->closed, false);
+    s->watch = w;
+    s->pidfd = -EBADF;
+    s->upper_fd = TAKE_FD(consume_spec->upper_fd);
+    s->lower_fd = TAKE_FD(consume_spec->lower_fd);
+    int r = strlen(consume_spec->id) < sizeof(s->id) ? copy_spec(s, consume_spec) : -EINVAL;
+    if (r >= 0)
+        r = look_at_first_process(s, consume_spec->sandbox);
+    if (r < 0)
+        return r;
+    (void) pthread_mutex_lock(&w->lock);
+    enter_tables(s);
+    intake_listen(w->intake);
+    (void) pthread_mutex_unlock(&w->lock);
+    if (calls_fd >= 0)
+        r = intake_add_calls(w->intake, s, TAKE_FD(calls_fd)); /* wakes it */
+    if (r < 0) {
+        (void) watch_subject_free(TAKE_PTR(s));
+        return r;
+    }
+    *ret = TAKE_PTR(s);
+    return 0;
 }
 
 int watch_subject_add_calls(WatchSubject *s, int consume_fd) {
@@ -533,12 +528,17 @@ static WatchSubject **all_subjects(Watch *w, size_t *ret_n) {
     return all;
 }
 
-/* Its own descriptors of the container's group: the container's are the loop's. */
-static void open_group(WatchSubject *s) {
+/* What the start need not wait for: /proc/PID/stat alone costs more than all that is done there. Its own descriptors of the
+ * container's group, because the container's are the loop's. */
+static void prepare(WatchSubject *s) {
     Error e = ERROR_INIT;
-    if (!s->group && !s->group_tried && s->watch->config.hierarchies)
+    if (s->prepared)
+        return;
+    s->prepared = true;
+    if (s->watch->config.hierarchies)
         (void) cgroup_group_open(s->watch->config.hierarchies, s->id, &s->group, &e);
-    s->group_tried = true;
+    if (process_start_time(s->pid, &s->start_time) < 0 || process_pidfd_pid(s->pidfd) != s->pid)
+        s->start_time = 0;
 }
 
 static void look_once(Watch *w) {
@@ -547,7 +547,7 @@ static void look_once(Watch *w) {
     if (!all)
         return;
     for (size_t i = 0; i < n; i++) {
-        open_group(all[i]);
+        prepare(all[i]);
         report_pending(all[i]);
     }
     if (n > 0)

@@ -137,7 +137,7 @@ def test_a_terminal_survives_the_daemon(managed, sig):
     container = managed.start_container("-t", command=("/bin/sh", "-c", script))
     pid = managed.inspect(container)["container"]["pid"]
     wait_for(lambda: "first" in logged(managed, container), "the first line")
-    assert managed.manager.names() == [*PROCESS, "terminal"]
+    assert managed.manager.names() == ["calls", *PROCESS, "terminal"]
     end(managed, sig)
     touch(pid, "go")
     managed.start()
@@ -160,7 +160,7 @@ def test_output_of_what_ends_while_no_daemon_runs(managed, sig):
     container = managed.start_container(command=("/bin/sh", "-c", script))
     pid = managed.inspect(container)["container"]["pid"]
     wait_for(lambda: "first" in logged(managed, container), "the first line")
-    assert managed.manager.names() == [*PROCESS, "stderr", "stdout"]
+    assert managed.manager.names() == ["calls", *PROCESS, "stderr", "stdout"]
     end(managed, sig)
     touch(pid, "go")
     wait_for(lambda: not host_pids_of(container), "the container to end")

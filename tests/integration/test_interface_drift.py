@@ -163,6 +163,8 @@ def run_flags(scratch):
         ["--security-opt", "label=disable"],
         ["-v", "/tmp:/b:ro,Z"],
         ["--control", "apparmor=required", "--control", "label=best-effort"],
+        ["--exec-policy", "image-only"],
+        ["--watch", "fork-storm=kill-process"],
         ["--ulimit", "nofile=1:2"],
         ["--init"],
         ["--rm"],
@@ -224,6 +226,9 @@ VERBS = [
     ("Remove", ["rm", "-f", "c"], {"container", "force"}),
     ("Update", ["update", "-m", "64M", "c"], {"container", "limits"}),
     ("Verify", ["verify", "c"], {"container"}),
+    ("Kill", ["kill", "--pid", "5", "--descendants", "c"], {"container", "pid", "descendants"}),
+    ("Rogues", ["rogues", "--kill", "c"], {"container", "kill"}),
+    ("Rogues", ["rogues", "-f"], {"follow"}),
     ("Info", ["info"], set()),
 ]
 
@@ -245,7 +250,7 @@ def test_every_verb_sends_what_the_interface_has(recorder, method, arguments, fi
 def test_every_verb_of_the_design_is_in_the_help_and_the_man_page():
     help_text = subprocess.run([KENNEL, "--help"], capture_output=True, text=True, check=True).stdout
     man = (REPOSITORY / "client" / "kennel.1").read_text()
-    for verb in "run exec ps logs inspect top stats kill stop wait pause unpause update rm events info version verify".split():
+    for verb in "run exec ps logs inspect top stats kill stop wait pause unpause update rm events info version verify rogues".split():
         for where, text in (("help", help_text), ("man page", man)):
             assert re.search(rf"\b{verb}\b", text), f"{verb} is not in the {where}"
 

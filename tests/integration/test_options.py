@@ -269,11 +269,6 @@ def test_abstract_sockets_of_the_host_are_out_of_reach(kennel):
         assert kennel.run("--", "python3", "-c", program).code == 1
 
 
-def test_later_options_say_so(kennel):
-    result = kennel.run("--exec-policy", "image-only", "--", "true")
-    assert result.code == 125 and "exec-policy" in result.stderr, result
-
-
 def test_killed_group_is_empty_at_once(kennel):
     container = kennel.start_container(command=("/bin/sh", "-c", "for i in 1 2 3 4 5; do sleep 1000 & done; wait"))
     wait_for(lambda: len(host_pids_of(container)) == 6, "six processes")

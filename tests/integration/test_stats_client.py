@@ -898,7 +898,7 @@ def test_limits_refused(fake, flags, words, verb, operand):
         (["--tmpfs", "/a:size=1"], ["--tmpfs", '"1"', "4096"]),
         (["--tmpfs", "/a:inodes=1"], ["--tmpfs", '"1"', "2 or more"]),
         (["--network", "other"], ["--network", '"other"', "bridge"]),
-        (["--exec-policy", "report"], ["--exec-policy", "not available in this version"]),
+        (["--exec-policy", "imageOnly"], ["--exec-policy", '"imageOnly"', "image-only"]),
         (["--watch", "cpu"], ["--watch", '"cpu"', "DETECTOR=ACTION"]),
         (["--security-opt", "label=x"], ["--security-opt", "label=level:s0:c1,c2"]),
     ],

@@ -242,6 +242,32 @@ static void test_kill_process(void **state) {
     fixture_remove(f, c, true);
 }
 
+/* One program, three processes: the finding shows the newest, and all that live are there to be killed. */
+static void test_all_processes(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_REPORT);
+    RemovalTarget *targets = NULL;
+    size_t n = 0;
+    pid_t pids[3];
+    for (unsigned i = 0; i < 3; i++) {
+        pids[i] = child_in(c);
+        container_found(c, finding_of(pids[i]));
+        container_found(c, finding_of(pids[0])); /* is seen again and again */
+    }
+    assert_int_equal(container_findings_count(c), 1);
+    assert_int_equal(container_findings_targets(c, FINDING_MEDIUM, &targets, &n), 0);
+    assert_int_equal(n, 3);
+    free(targets);
+    (void) kill(pids[1], SIGKILL);
+    (void) waitpid(pids[1], NULL, 0);
+    assert_int_equal(container_findings_targets(c, FINDING_HIGH, &targets, &n), 0);
+    assert_int_equal(n, 2);
+    for (size_t i = 0; i < n; i++)
+        assert_true(targets[i].host_pid == pids[0] || targets[i].host_pid == pids[2]);
+    free(targets);
+    fixture_remove(f, c, true);
+}
+
 static void test_first_is_spared(void **state) {
     Fixture *f = *state;
     Container *c = run_with(f, FINDING_KILL_PROCESS);
@@ -374,6 +400,7 @@ int main(void) {
         FIXTURE_TEST(test_told),
         FIXTURE_TEST(test_bounded_voice),
         FIXTURE_TEST(test_kill_process),
+        FIXTURE_TEST(test_all_processes),
         FIXTURE_TEST(test_first_is_spared),
         FIXTURE_TEST(test_freeze),
         FIXTURE_TEST(test_kill_container),

@@ -94,6 +94,7 @@ static ContainerRecord *record_new(void) {
     p->rlimits[1] = (SandboxRlimit){ 4, 0, UINT64_MAX };
     s->sandbox.mounts = calloc(2, sizeof(SandboxMount));
     s->sandbox.n_mounts = 2;
+    s->sandbox.image_only = true;
     s->sandbox.mounts[0] = (SandboxMount){ .target = strdup("/data"), .source_fd = -EBADF, .read_only = true };
     s->sandbox.mounts[1] = (SandboxMount){ .kind = SANDBOX_MOUNT_TMPFS,
                                            .target = strdup("/tmp"),
@@ -264,6 +265,7 @@ static void test_fields(void **state) {
         { true, "ioDevices", "{}", "ioDevices" },
         { true, "capabilities", "-1", "capabilities" },
         { true, "seccompUnconfined", NULL, "seccompUnconfined" },
+        { true, "imageOnly", "1", "imageOnly" },
         { true, "surprise", "1", "surprise" },
         { true, "mounts", "{}", "mounts" },
         { true, "mounts", "[1]", NULL },
@@ -287,6 +289,12 @@ static void test_fields(void **state) {
     write_changed(f, true, "user", "\"1:2\"");
     assert_int_equal(container_record_read(f->fd, &r, NULL), 0);
     assert_string_equal(r->spec->sandbox.program.user, "1:2");
+    assert_true(r->spec->sandbox.image_only);
+    r = container_record_free(r);
+    /* of before there was such a thing */
+    write_changed(f, true, "imageOnly", NULL);
+    assert_int_equal(container_record_read(f->fd, &r, NULL), 0);
+    assert_false(r->spec->sandbox.image_only);
 }
 
 static void test_not_by_link(void **state) {

@@ -583,6 +583,21 @@ static void test_capabilities(void **state) {
     assert_true(r->sandbox.program.capabilities == UINT64_C(1) << 16);
 }
 
+static void test_exec_policy(void **state) {
+    _cleanup_(container_spec_freep) ContainerSpec *none = parse(RUN(""));
+    assert_false(none->sandbox.image_only);
+    _cleanup_(container_spec_freep) ContainerSpec *report = parse(RUN(",\"execPolicy\":\"report\""));
+    assert_false(report->sandbox.image_only);
+    _cleanup_(container_spec_freep) ContainerSpec *only =
+        parse_as(RUN(",\"execPolicy\":\"imageOnly\",\"capAdd\":[\"system\"]"), &tenant);
+    assert_true(only->sandbox.image_only);
+    _cleanup_(container_spec_freep) ContainerSpec *dropped =
+        parse(RUN(",\"execPolicy\":\"imageOnly\",\"capAdd\":[\"sys_admin\"],\"capDrop\":[\"sys_admin\"]"));
+    assert_true(dropped->sandbox.image_only);
+    refused(RUN(",\"execPolicy\":\"imageOnly\",\"capAdd\":[\"sys_admin\"]"), "execPolicy", "CAP_SYS_ADMIN");
+    refused(RUN(",\"execPolicy\":\"image-only\""), "execPolicy", "imageOnly");
+}
+
 static void test_seccomp(void **state) {
     _cleanup_(container_spec_freep) ContainerSpec *s = parse_as(RUN(",\"seccompProfile\":\"{}\""), &tenant);
     assert_string_equal(s->seccomp_profile, "{}");
@@ -764,6 +779,7 @@ int main(void) {
         cmocka_unit_test(test_ports_number),
         cmocka_unit_test(test_ceilings),
         cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_exec_policy),
         cmocka_unit_test(test_seccomp),
         cmocka_unit_test(test_ulimits),
         cmocka_unit_test(test_limits),
