@@ -61,14 +61,6 @@ static bool is_watched(const ContainerSpec *spec) {
     return false;
 }
 
-/* Of a layer that is taken over only its directory is known, and that only where it is one. */
-static int open_upper(const Container *c, StorageLayer *layer) {
-    int fd = layer ? storage_layer_fd(layer) : -EBADF;
-    if (fd < 0 && c->spec->storage != STORAGE_FILE_SYSTEM)
-        fd = c->data_fd;
-    return fd < 0 ? -EBADF : openat(fd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
 int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgram *seccomp,
                           const SandboxProcess *process, int consume_calls_fd, WatchSubject **ret) {
     _cleanup_fd_ int calls_fd = consume_calls_fd;
@@ -77,7 +69,7 @@ int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgra
     *ret = NULL;
     if (!w || !is_watched(s))
         return 0;
-    int upper_fd = s->sandbox.read_only ? -EBADF : open_upper(c, layer);
+    int upper_fd = s->sandbox.read_only || !layer ? -EBADF : storage_layer_open_part(layer, "upper");
     int lower_fd = s->sandbox.rootfs_fd >= 0 ? fcntl(s->sandbox.rootfs_fd, F_DUPFD_CLOEXEC, 3) : -EBADF;
     SandboxSpec sandbox = s->sandbox; /* owns nothing */
     sandbox.program.seccomp = seccomp;

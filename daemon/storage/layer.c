@@ -164,6 +164,24 @@ int storage_layer_open(StorageHost *h, int dir_fd, uint32_t project, StorageKind
     return 0;
 }
 
+/*
+ * A file system of its own is mounted once more: the same superblock, by a mount that hangs nowhere and goes with the last
+ * file that is open on it.
+ */
+static int open_mounted(StorageLayer *l, const char *name) {
+    _cleanup_fd_ int loop = loop_find(l->host, l->image_fd);
+    if (loop < 0)
+        return loop;
+    _cleanup_fd_ int root = loop_mount(loop, NULL);
+    return root < 0 ? root : path_open_at(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+}
+
+int storage_layer_open_part(StorageLayer *l, const char *name) {
+    if (l->is_opened && l->kind == STORAGE_FILE_SYSTEM)
+        return open_mounted(l, name);
+    return path_open_at(l->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, RESOLVE_BENEATH);
+}
+
 /* ---- limits and usage ------------------------------------------------------------------------------------------- */
 
 static int set_project(StorageLayer *l, const StorageLimits *limits, Error *reterr) {

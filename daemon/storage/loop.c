@@ -20,9 +20,11 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <time.h>
 
 #define NODE_NAME "loop"
+#define HINT_NAME "trusted.kennel.loop" /* of an image: the number of the device that it was attached to last */
 #define TRIES     200U
 #define EAGER     16U /* of them without a pause */
 
@@ -80,7 +82,10 @@ static int attach_once(StorageHost *h, int image_fd) {
     if (fd < 0)
         return fd;
     int r = configure(fd, image_fd);
-    return r < 0 ? r : TAKE_FD(fd);
+    if (r < 0)
+        return r;
+    (void) fsetxattr(image_fd, HINT_NAME, &number, sizeof(number), 0); /* without, it is searched for */
+    return TAKE_FD(fd);
 }
 
 int loop_attach(StorageHost *h, int image_fd) {
@@ -109,10 +114,23 @@ static bool is_of(int loop_fd, const struct stat *image) {
            info.lo_device == image->st_dev;
 }
 
+static int open_hinted(StorageHost *h, int image_fd, const struct stat *image) {
+    int number;
+    if (fgetxattr(image_fd, HINT_NAME, &number, sizeof(number)) != (ssize_t) sizeof(number) || number < 0)
+        return -ENOENT;
+    (void) pthread_mutex_lock(&h->loops);
+    _cleanup_fd_ int fd = open_device(h, (unsigned) number);
+    (void) pthread_mutex_unlock(&h->loops);
+    return fd >= 0 && is_of(fd, image) ? TAKE_FD(fd) : -ENOENT;
+}
+
 int loop_find(StorageHost *h, int image_fd) {
     struct stat st;
     if (fstat(image_fd, &st) < 0)
         return -errno;
+    int hinted = open_hinted(h, image_fd, &st);
+    if (hinted >= 0)
+        return hinted;
     _cleanup_(closedirp) DIR *d = opendir("/sys/block");
     if (!d)
         return -errno;

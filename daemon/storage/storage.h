@@ -95,6 +95,11 @@ StorageKind storage_layer_kind(const StorageLayer *l);
  * mount that the container's overlay is to take as it is (then the fd is O_PATH). -EBADF after storage_layer_open(). */
 int storage_layer_fd(const StorageLayer *l);
 bool storage_layer_is_mount(const StorageLayer *l);
+/*
+ * The directory NAME in it, for reading: `upper` is what the container has written. Also after storage_layer_open(). An fd,
+ * to be closed before the layer is removed, or -errno.
+ */
+int storage_layer_open_part(StorageLayer *l, const char *name);
 
 /*
  * Changes the limits of a running container: both, in place of the former ones. What cannot be had (a file system of its
