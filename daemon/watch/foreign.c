@@ -171,6 +171,8 @@ static Origin origin_in_overlay(const WatchSubject *s, int file_fd, const char *
     struct statx upper, lower;
     if (path[0] != '/')
         return ORIGIN_ELSEWHERE;
+    if (s->read_only)
+        return ORIGIN_IMAGE;
     if (x->stx_nlink == 0) /* a program of the image's that was replaced, or the container's own */
         return is_copy(s, file_fd, path, x) ? ORIGIN_IMAGE : ORIGIN_DELETED;
     if (s->upper_fd < 0) {

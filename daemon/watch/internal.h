@@ -58,6 +58,7 @@ struct WatchSubject {
     uint64_t namespaces[8]; /* inodes, of the first process: user pid mnt ipc uts cgroup time net */
     uint32_t id_base;
     uint64_t capabilities;
+    bool read_only;                               /* its root: everything on it is the image's */
     bool seccomp, image_only, init;               /* INIT: its first process is our reaper, which runs from a memfd */
     char apparmor_label[256], selinux_label[256]; /* as attestation compares them; empty: none expected */
     SandboxNetwork network;

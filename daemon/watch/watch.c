@@ -28,6 +28,17 @@
 #include <sys/vfs.h>
 #include <time.h>
 
+/* Not in the headers of every kernel that we build on. */
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xFF534D42
+#endif
+#ifndef SMB2_SUPER_MAGIC
+#define SMB2_SUPER_MAGIC 0xFE534D42
+#endif
+#ifndef CEPH_SUPER_MAGIC
+#define CEPH_SUPER_MAGIC 0x00C36400
+#endif
+
 #define FOUND_BATCH    64U
 #define SIGHTING_BATCH 64U
 
@@ -190,6 +201,21 @@ static bool type_is_local(const char *type) {
     return false;
 }
 
+/* The start has read the image before, so that asking here waits for nothing that it has not waited for. */
+static bool image_is_local(int lower_fd) {
+    static const uint32_t waiting[] = { FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC,  V9FS_MAGIC,      SMB2_SUPER_MAGIC,
+                                        CIFS_SUPER_MAGIC, CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, CODA_SUPER_MAGIC };
+    struct statfs fs;
+    if (lower_fd < 0)
+        return true;
+    if (fstatfs(lower_fd, &fs) < 0)
+        return false;
+    for (size_t i = 0; i < ELEMENTSOF(waiting); i++)
+        if ((uint32_t) fs.f_type == waiting[i])
+            return false;
+    return true;
+}
+
 static void add_mount(WatchSubject *s, uint64_t id, bool local) {
     if (s->n_mounts == WATCH_MOUNTS_MAX)
         return;
@@ -239,7 +265,10 @@ static int find_mounts(WatchSubject *s, int dir_fd, const SandboxSpec *spec) {
     _cleanup_fd_ int root = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0 || !mount_of(root, &s->root_mount, NULL))
         return root < 0 ? -errno : -EOPNOTSUPP;
-    add_mount(s, s->root_mount, true);
+    bool local = image_is_local(s->lower_fd);
+    if (!local) /* nothing of it may be opened by our threads, which then know it by its absence above */
+        s->lower_fd = fd_close(s->lower_fd);
+    add_mount(s, s->root_mount, local);
     bool volumes = has_volumes(spec);
     if (volumes && mountinfo_read(dir_fd, &mounts) < 0)
         volumes = false;
@@ -249,7 +278,7 @@ static int find_mounts(WatchSubject *s, int dir_fd, const SandboxSpec *spec) {
                              spec->mounts[i].kind == SANDBOX_MOUNT_VOLUME ? &mounts : NULL);
     (void) add_place(s, root, "/dev/shm", NULL);
     add_usr(s, root);
-    if (!spec->image_only && !spec->read_only)
+    if (local && !spec->image_only && !spec->read_only)
         (void) intake_mark(s->watch->intake, root);
     return 0;
 }
@@ -262,6 +291,7 @@ static int copy_spec(WatchSubject *s, const WatchSubjectSpec *x) {
     s->capabilities = b->program.capabilities;
     s->seccomp = x->seccomp;
     s->image_only = b->image_only;
+    s->read_only = b->read_only;
     s->init = b->init;
     s->network = b->network;
     s->program = b->program.seccomp ? seccomp_program_ref(b->program.seccomp) : NULL;
