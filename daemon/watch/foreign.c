@@ -171,6 +171,8 @@ static Origin origin_in_overlay(const WatchSubject *s, int file_fd, const char *
     struct statx upper, lower;
     if (path[0] != '/')
         return ORIGIN_ELSEWHERE;
+    if (s->read_only)
+        return ORIGIN_IMAGE;
     if (x->stx_nlink == 0) /* a program of the image's that was replaced, or the container's own */
         return is_copy(s, file_fd, path, x) ? ORIGIN_IMAGE : ORIGIN_DELETED;
     if (s->upper_fd < 0) {
@@ -384,7 +386,10 @@ static void wait_for_exec(const Finding *f, pid_t pid, bool script) {
     for (size_t i = 0; i < ELEMENTSOF(pauses_nsec); i++) {
         struct timespec t = { 0, pauses_nsec[i] };
         Finding now = { 0 };
+        if (i > 0 && !reader_has_patience())
+            return;
         (void) nanosleep(&t, NULL);
+        reader_waited((uint64_t) pauses_nsec[i] / 1000U);
         evidence_program(pid, &now);
         free(now.program);
         first = i == 0 ? now.program_ino : first;

@@ -52,7 +52,7 @@
 struct Intake {
     Watch *watch;
     int epoll_fd, wake_fd, timer_fd, marks_fd, events_fd;
-    bool listening, ending; /* ENDING: under the lock */
+    bool listening, ending; /* under the watch's lock */
     bool timed;             /* the timer runs */
     pthread_t thread;
     bool runs;
@@ -173,6 +173,13 @@ static int subscribe(int fd, bool on) {
     if (setsockopt(fd, SOL_NETLINK, on ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP, &group, sizeof(group)) < 0)
         return -errno;
     return send(fd, &m, size, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+/* Before the first container's program runs, not when the thread gets to it: nothing of it is to be missed. */
+void intake_listen(Intake *i) {
+    bool wanted = i->watch->n_subjects > 0;
+    if (i->events_fd >= 0 && wanted != i->listening && subscribe(i->events_fd, wanted) >= 0)
+        i->listening = wanted;
 }
 
 static int open_events(void) {
@@ -353,12 +360,11 @@ static bool on_wake(Intake *i) {
     uint64_t n;
     (void) eventfd_read(i->wake_fd, &n);
     (void) pthread_mutex_lock(&i->watch->lock);
-    bool ending = i->ending, wanted = i->watch->n_subjects > 0;
+    bool ending = i->ending;
+    intake_listen(i);
     (void) pthread_mutex_unlock(&i->watch->lock);
     if (ending)
         return false;
-    if (i->events_fd >= 0 && wanted != i->listening && subscribe(i->events_fd, wanted) >= 0)
-        i->listening = wanted;
     add_fresh(i);
     drop_closed(i);
     return true;

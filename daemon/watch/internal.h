@@ -50,14 +50,15 @@ struct WatchSubject {
     void *userdata;
     char id[16];
     CgroupGroup *group; /* opened by the look's thread, for it alone; NULL: it could not be */
-    bool group_tried;
+    bool prepared;
     char cgroup_path[256]; /* as /proc/PID/cgroup shows it on cgroup2 */
     pid_t pid;
-    int pidfd; /* of its own */
-    uint64_t start_time;
+    int pidfd;              /* of its own */
+    uint64_t start_time;    /* of its first process; 0: it had ended before it could be read. From the first look on */
     uint64_t namespaces[8]; /* inodes, of the first process: user pid mnt ipc uts cgroup time net */
     uint32_t id_base;
     uint64_t capabilities;
+    bool read_only;                               /* its root: everything on it is the image's */
     bool seccomp, image_only, init;               /* INIT: its first process is our reaper, which runs from a memfd */
     char apparmor_label[256], selinux_label[256]; /* as attestation compares them; empty: none expected */
     SandboxNetwork network;
@@ -175,6 +176,8 @@ const char *intake_missing_events(const Intake *i); /* process connector */
 int intake_mark(Intake *i, int fd);
 /* A listener of S. From any thread. */
 int intake_add_calls(Intake *i, WatchSubject *s, int consume_fd);
+/* Listens to what the host executes as long as there are subjects. Under the watch's lock. */
+void intake_listen(Intake *i);
 /* Subjects have come or gone. */
 void intake_wake(Intake *i);
 
@@ -196,6 +199,9 @@ void calls_finding(WatchSubject *s, const Sighting *sighting);
 
 /* reader.c: a file of DIR_FD that may never answer, into BUFFER, with a NUL after it. Bytes, or -errno; -ETIMEDOUT. */
 ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size);
+/* This thread's share of waiting for processes, of each second. */
+bool reader_has_patience(void);
+void reader_waited(uint64_t usec);
 
 /* evidence.c */
 int evidence_open(pid_t host_pid); /* /proc/PID */

@@ -6,7 +6,8 @@
  * A process's arguments, environment and maps lie behind its own memory: a page of it may be a caller's file system's, or
  * userfaultfd's, which answer when somebody else pleases, and no timeout can be set for that. So such a read is another
  * thread's job; who asked waits a little, then leaves the thread behind with its buffer, and the thread frees both whenever
- * it comes back. At most LOST_MAX may hang like that; as long as they do nothing more is read.
+ * it comes back. At most LOST_MAX may hang like that; as long as they do nothing more is read. What answers late on purpose
+ * uses up the asking thread's share of waiting, and then is not asked: other containers have to be looked at.
  */
 
 #include "watch/internal.h"
@@ -18,6 +19,8 @@
 
 #define WAIT_USEC   50000U
 #define LOST_MAX    4U
+#define PROMPT_USEC 5000U   /* an answer that is no waiting */
+#define SHARE_USEC  200000U /* of each second that a thread waits for processes, all together */
 #define BUFFER_SIZE 65536U
 
 /* Shared by the asking and the reading thread; the last one frees it. */
@@ -121,6 +124,22 @@ static Read *reader_of_thread(void) {
     return r;
 }
 
+/* How long this thread has waited in the second that began then. */
+static _Thread_local uint64_t second_usec, waited_usec;
+
+bool reader_has_patience(void) {
+    uint64_t now = watch_now();
+    if (now - second_usec >= 1000000U) {
+        second_usec = now;
+        waited_usec = 0;
+    }
+    return waited_usec < SHARE_USEC;
+}
+
+void reader_waited(uint64_t usec) {
+    waited_usec += usec >= PROMPT_USEC ? usec : 0;
+}
+
 static int wait_for(Read *r) {
     uint64_t until = watch_now() + WAIT_USEC;
     struct timespec t = { (time_t) (until / 1000000U), (long) (until % 1000000U * 1000U) };
@@ -131,6 +150,9 @@ static int wait_for(Read *r) {
 }
 
 ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size) {
+    if (!reader_has_patience())
+        return -EAGAIN;
+    uint64_t began = watch_now();
     Read *r = reader_of_thread();
     int fd = r ? fcntl(dir_fd, F_DUPFD_CLOEXEC, 3) : -1;
     if (fd < 0)
@@ -151,6 +173,7 @@ ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size) {
         }
     }
     (void) pthread_mutex_unlock(&r->lock);
+    reader_waited(watch_now() - began);
     if (n == -ETIMEDOUT) {
         (void) pthread_setspecific(key, NULL);
         leave(r);

@@ -12,8 +12,8 @@
 
 #include "watch/internal.h"
 
-#include "util/fds.h"
-#include "util/parse.h"
+#include "util/mountinfo.h"
+#include "util/paths.h"
 #include "util/process.h"
 
 #include <fcntl.h>
@@ -28,8 +28,16 @@
 #include <sys/vfs.h>
 #include <time.h>
 
-#include "util/mountinfo.h"
-#include "util/paths.h"
+/* Not in the headers of every kernel that we build on. */
+#ifndef CIFS_SUPER_MAGIC
+#define CIFS_SUPER_MAGIC 0xFF534D42
+#endif
+#ifndef SMB2_SUPER_MAGIC
+#define SMB2_SUPER_MAGIC 0xFE534D42
+#endif
+#ifndef CEPH_SUPER_MAGIC
+#define CEPH_SUPER_MAGIC 0x00C36400
+#endif
 
 #define FOUND_BATCH    64U
 #define SIGHTING_BATCH 64U
@@ -193,6 +201,21 @@ static bool type_is_local(const char *type) {
     return false;
 }
 
+/* The start has read the image before, so that asking here waits for nothing that it has not waited for. */
+static bool image_is_local(int lower_fd) {
+    static const uint32_t waiting[] = { FUSE_SUPER_MAGIC, NFS_SUPER_MAGIC,  V9FS_MAGIC,      SMB2_SUPER_MAGIC,
+                                        CIFS_SUPER_MAGIC, CEPH_SUPER_MAGIC, AFS_SUPER_MAGIC, CODA_SUPER_MAGIC };
+    struct statfs fs;
+    if (lower_fd < 0)
+        return true;
+    if (fstatfs(lower_fd, &fs) < 0)
+        return false;
+    for (size_t i = 0; i < ELEMENTSOF(waiting); i++)
+        if ((uint32_t) fs.f_type == waiting[i])
+            return false;
+    return true;
+}
+
 static void add_mount(WatchSubject *s, uint64_t id, bool local) {
     if (s->n_mounts == WATCH_MOUNTS_MAX)
         return;
@@ -242,7 +265,10 @@ static int find_mounts(WatchSubject *s, int dir_fd, const SandboxSpec *spec) {
     _cleanup_fd_ int root = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (root < 0 || !mount_of(root, &s->root_mount, NULL))
         return root < 0 ? -errno : -EOPNOTSUPP;
-    add_mount(s, s->root_mount, true);
+    bool local = image_is_local(s->lower_fd);
+    if (!local) /* nothing of it may be opened by our threads, which then know it by its absence above */
+        s->lower_fd = fd_close(s->lower_fd);
+    add_mount(s, s->root_mount, local);
     bool volumes = has_volumes(spec);
     if (volumes && mountinfo_read(dir_fd, &mounts) < 0)
         volumes = false;
@@ -252,7 +278,7 @@ static int find_mounts(WatchSubject *s, int dir_fd, const SandboxSpec *spec) {
                              spec->mounts[i].kind == SANDBOX_MOUNT_VOLUME ? &mounts : NULL);
     (void) add_place(s, root, "/dev/shm", NULL);
     add_usr(s, root);
-    if (!spec->image_only && !spec->read_only)
+    if (local && !spec->image_only && !spec->read_only)
         (void) intake_mark(s->watch->intake, root);
     return 0;
 }
@@ -265,6 +291,7 @@ static int copy_spec(WatchSubject *s, const WatchSubjectSpec *x) {
     s->capabilities = b->program.capabilities;
     s->seccomp = x->seccomp;
     s->image_only = b->image_only;
+    s->read_only = b->read_only;
     s->init = b->init;
     s->network = b->network;
     s->program = b->program.seccomp ? seccomp_program_ref(b->program.seccomp) : NULL;
@@ -287,46 +314,11 @@ static int copy_spec(WatchSubject *s, const WatchSubjectSpec *x) {
 
 static int look_at_first_process(WatchSubject *s, const SandboxSpec *spec) {
     _cleanup_fd_ int dir_fd = evidence_open(s->pid);
-    int r = dir_fd < 0 ? dir_fd : process_start_time(s->pid, &s->start_time);
-    if (r < 0)
-        return r;
+    if (dir_fd < 0)
+        return dir_fd;
     for (size_t i = 0; i < ELEMENTSOF(namespace_files); i++)
         s->namespaces[i] = namespace_inode(dir_fd, namespace_files[i]);
     return find_mounts(s, dir_fd, spec);
-}
-
-int watch_subject_new(Watch *w, WatchSubjectSpec *consume_spec, WatchSubject **ret) {
-    _cleanup_fd_ int calls_fd = TAKE_FD(consume_spec->calls_fd);
-    _cleanup_(watch_subject_unrefp) WatchSubject *s = calloc(1, sizeof(WatchSubject));
-    if (!s) {
-        consume_spec->upper_fd = fd_close(consume_spec->upper_fd);
-        consume_spec->lower_fd = fd_close(consume_spec->lower_fd);
-        return -ENOMEM;
-    }
-    atomic_init(&s->n_ref, 1);
-    atomic_init(&s->closed, false);
-    s->watch = w;
-    s->pidfd = -EBADF;
-    s->upper_fd = TAKE_FD(consume_spec->upper_fd);
-    s->lower_fd = TAKE_FD(consume_spec->lower_fd);
-    int r = strlen(consume_spec->id) < sizeof(s->id) ? copy_spec(s, consume_spec) : -EINVAL;
-    if (r >= 0)
-        r = look_at_first_process(s, consume_spec->sandbox);
-    if (r >= 0 && calls_fd >= 0)
-        r = intake_add_calls(w->intake, s, TAKE_FD(calls_fd));
-    if (r < 0) {
-        atomic_store(&s->closed, true);
-        intake_wake(w->intake);
-        return r;
-    }
-    (void) pthread_mutex_lock(&w->lock);
-    enter_tables(s);
-    bool first = w->n_subjects == 1;
-    (void) pthread_mutex_unlock(&w->lock);
-    if (first)
-        intake_wake(w->intake);
-    *ret = TAKE_PTR(s);
-    return 0;
 }
 
 /* What is on its way to the loop for S; under the lock. The items keep their places, empty. */
@@ -352,6 +344,39 @@ WatchSubject *watch_subject_free(WatchSubject *s) {
     (void) pthread_mutex_unlock(&w->lock);
     intake_wake(w->intake); /* it closes the listeners */
     return watch_subject_unref(s);
+}
+
+int watch_subject_new(Watch *w, WatchSubjectSpec *consume_spec, WatchSubject **ret) {
+    _cleanup_fd_ int calls_fd = TAKE_FD(consume_spec->calls_fd);
+    _cleanup_(watch_subject_unrefp) WatchSubject *s = calloc(1, sizeof(WatchSubject));
+    if (!s) {
+        consume_spec->upper_fd = fd_close(consume_spec->upper_fd);
+        consume_spec->lower_fd = fd_close(consume_spec->lower_fd);
+        return -ENOMEM;
+    }
+    atomic_init(&s->n_ref, 1);
+    atomic_init(&s->closed, false);
+    s->watch = w;
+    s->pidfd = -EBADF;
+    s->upper_fd = TAKE_FD(consume_spec->upper_fd);
+    s->lower_fd = TAKE_FD(consume_spec->lower_fd);
+    int r = strlen(consume_spec->id) < sizeof(s->id) ? copy_spec(s, consume_spec) : -EINVAL;
+    if (r >= 0)
+        r = look_at_first_process(s, consume_spec->sandbox);
+    if (r < 0)
+        return r;
+    (void) pthread_mutex_lock(&w->lock);
+    enter_tables(s);
+    intake_listen(w->intake);
+    (void) pthread_mutex_unlock(&w->lock);
+    if (calls_fd >= 0)
+        r = intake_add_calls(w->intake, s, TAKE_FD(calls_fd)); /* wakes it */
+    if (r < 0) {
+        (void) watch_subject_free(TAKE_PTR(s));
+        return r;
+    }
+    *ret = TAKE_PTR(s);
+    return 0;
 }
 
 int watch_subject_add_calls(WatchSubject *s, int consume_fd) {
@@ -533,12 +558,17 @@ static WatchSubject **all_subjects(Watch *w, size_t *ret_n) {
     return all;
 }
 
-/* Its own descriptors of the container's group: the container's are the loop's. */
-static void open_group(WatchSubject *s) {
+/* What the start need not wait for: /proc/PID/stat alone costs more than all that is done there. Its own descriptors of the
+ * container's group, because the container's are the loop's. */
+static void prepare(WatchSubject *s) {
     Error e = ERROR_INIT;
-    if (!s->group && !s->group_tried && s->watch->config.hierarchies)
+    if (s->prepared)
+        return;
+    s->prepared = true;
+    if (s->watch->config.hierarchies)
         (void) cgroup_group_open(s->watch->config.hierarchies, s->id, &s->group, &e);
-    s->group_tried = true;
+    if (process_start_time(s->pid, &s->start_time) < 0 || process_pidfd_pid(s->pidfd) != s->pid)
+        s->start_time = 0;
 }
 
 static void look_once(Watch *w) {
@@ -547,7 +577,7 @@ static void look_once(Watch *w) {
     if (!all)
         return;
     for (size_t i = 0; i < n; i++) {
-        open_group(all[i]);
+        prepare(all[i]);
         report_pending(all[i]);
     }
     if (n > 0)

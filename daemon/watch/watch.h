@@ -60,9 +60,11 @@ typedef struct WatchSubjectSpec {
     int pidfd;                  /* borrowed */
     const SandboxSpec *sandbox; /* id_base, network, image_only, capabilities, labels, mounts' targets */
     bool seccomp;               /* it has a filter */
-    int upper_fd;               /* the directory `upper` of its writable layer; -EBADF: not known any more */
-    int lower_fd;               /* its image, to tell a copied file from a changed one; -EBADF: not known */
-    int calls_fd;               /* seccomp's listener; -EBADF: none */
+    /* The directory `upper` of its writable layer, and its image (of the image `host`: what is below its root). -EBADF: not
+     * known any more. Without the first the image's content decides, file by file; without both everything on the root
+     * counts as the image's, and what was dropped or changed there escapes. */
+    int upper_fd, lower_fd;
+    int calls_fd; /* seccomp's listener; -EBADF: none */
     const NetworkPort *ports;
     size_t n_ports;
     uint64_t cpu_quota_per_sec_usec;          /* UINT64_MAX: none */
