@@ -80,6 +80,7 @@ int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgra
         .pidfd = process->pidfd,
         .sandbox = &sandbox,
         .seccomp = !s->seccomp_unconfined,
+        .runs = c->state == CONTAINER_RUNNING || c->state == CONTAINER_PAUSED,
         .upper_fd = upper_fd < 0 ? -EBADF : upper_fd,
         .lower_fd = lower_fd < 0 ? -EBADF : lower_fd,
         .calls_fd = TAKE_FD(calls_fd),

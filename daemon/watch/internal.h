@@ -58,9 +58,11 @@ struct WatchSubject {
     uint64_t namespaces[8]; /* inodes, of the first process: user pid mnt ipc uts cgroup time net */
     uint32_t id_base;
     uint64_t capabilities;
-    bool read_only;                               /* its root: everything on it is the image's */
-    bool seccomp, image_only, init;               /* INIT: its first process is our reaper, which runs from a memfd */
-    char apparmor_label[256], selinux_label[256]; /* as attestation compares them; empty: none expected */
+    bool read_only; /* its root: everything on it is the image's */
+    bool seccomp, image_only, init;
+    bool runs;
+    /* had been running, unwatched, when it came here */ /* INIT: its first process is our reaper, which runs from a memfd */
+    char apparmor_label[256], selinux_label[256];        /* as attestation compares them; empty: none expected */
     SandboxNetwork network;
     NetworkPort *ports;
     size_t n_ports;
@@ -240,7 +242,8 @@ bool foreign_is_local(const WatchSubject *s, int file_fd);
 bool foreign_is_image(const WatchSubject *s, int file_fd, uint64_t mount_id);
 /* The look's thread: a file was opened to be executed; a program was executed. */
 void foreign_opened(WatchSubject *s, const Sighting *sighting);
-void foreign_executed(WatchSubject *s, pid_t host_pid);
+/* UNSEEN: no mark was there when it was executed. */
+void foreign_executed(WatchSubject *s, pid_t host_pid, bool unseen);
 /* PATH in the root of the process DIR_FD (/proc/PID), relative to its working directory if it is: an O_PATH fd. */
 int foreign_resolve(const WatchSubject *s, int dir_fd, const char *path);
 /* Exposed for tests: is this an interpreter, and which of its arguments is the script? NULL: none. */

@@ -26,7 +26,6 @@
 
 #define STATUS_MAX    (2U * 1024U * 1024U) /* 65,536 supplementary groups, and the rest */
 #define STARTING_USEC 30000000ULL          /* for how long a process may be on its way */
-#define ADOPTED_USEC  3000000ULL           /* older than this at the first look: somebody else's start */
 
 static const struct {
     const char *file, *name;
@@ -314,16 +313,16 @@ static void check_program(WatchSubject *s, int dir_fd, LookProcess *p, bool fore
     p->program_dev = st.st_dev;
     p->program_ino = st.st_ino;
     if (foreign)
-        foreign_executed(s, p->pid);
+        foreign_executed(s, p->pid, true);
     if (deleted && strncmp(path, "/memfd:", 7) != 0 && watch_wants(s, FINDING_DELETED_PROGRAM))
         tell_deleted(s, dir_fd, p->pid, path);
 }
 
 /* What was there before the watch began, and whatever there is where the kernel does not tell of executions. */
-static bool is_unseen(const LookHost *h, const WatchSubject *s) {
+static bool is_unseen(const WatchSubject *s) {
     if (watch_missing(s->watch, FINDING_FOREIGN_PROGRAM))
         return true;
-    return !s->memory->seen && age_usec(h, s->start_time) > ADOPTED_USEC;
+    return !s->memory->seen && s->runs;
 }
 
 static void look_whole(LookHost *h, WatchSubject *s, LookProcess *p, const LookProcess *former) {
@@ -350,7 +349,12 @@ static void look_whole(LookHost *h, WatchSubject *s, LookProcess *p, const LookP
     if (watch_wants(s, FINDING_FOREIGN_PROCESS))
         check_credentials(h, s, dir_fd, p, &c);
     if (watch_wants(s, FINDING_DELETED_PROGRAM) || watch_wants(s, FINDING_FOREIGN_PROGRAM))
-        check_program(s, dir_fd, p, is_unseen(h, s) && watch_wants(s, FINDING_FOREIGN_PROGRAM));
+        check_program(s, dir_fd, p, is_unseen(s) && watch_wants(s, FINDING_FOREIGN_PROGRAM));
+    if (is_new && s->runs && is_unseen(s)) {
+        disguise_executed(s, p->pid);
+        if (watch_wants(s, FINDING_PRELOAD))
+            preload_look(s, p->pid);
+    }
 }
 
 /* ---- all of a container ---- */

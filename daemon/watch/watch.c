@@ -290,6 +290,7 @@ static int copy_spec(WatchSubject *s, const WatchSubjectSpec *x) {
     s->id_base = b->id_base;
     s->capabilities = b->program.capabilities;
     s->seccomp = x->seccomp;
+    s->runs = x->runs;
     s->image_only = b->image_only;
     s->read_only = b->read_only;
     s->init = b->init;
@@ -511,7 +512,7 @@ static void on_sighting(Sighting *g) {
         foreign_opened(s, g);
         return;
     case SIGHTING_EXECUTED:
-        foreign_executed(s, g->host_pid);
+        foreign_executed(s, g->host_pid, false);
         if (watch_wants(s, FINDING_PRELOAD))
             preload_look(s, g->host_pid);
         if (watch_wants(s, FINDING_DISGUISE))

@@ -60,6 +60,7 @@ typedef struct WatchSubjectSpec {
     int pidfd;                  /* borrowed */
     const SandboxSpec *sandbox; /* id_base, network, image_only, capabilities, labels, mounts' targets */
     bool seccomp;               /* it has a filter */
+    bool runs; /* it has been running, and nobody watched: what runs in it is looked at once, all of it */
     /* The directory `upper` of its writable layer, and its image (of the image `host`: what is below its root). -EBADF: not
      * known any more. Without the first the image's content decides, file by file; without both everything on the root
      * counts as the image's, and what was dropped or changed there escapes. */

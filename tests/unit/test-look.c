@@ -58,9 +58,16 @@ void evidence_set(Finding *f, const char *format, ...) {
     va_end(ap);
 }
 
-void foreign_executed(WatchSubject *s, pid_t host_pid) {
+void foreign_executed(WatchSubject *s, pid_t host_pid, bool unseen) {
+    assert_true(unseen);
     n_executed++;
     executed = host_pid;
+}
+
+void disguise_executed(WatchSubject *s, pid_t host_pid) {
+}
+
+void preload_look(WatchSubject *s, pid_t host_pid) {
 }
 
 Origin foreign_origin(const WatchSubject *s, int file_fd, char *path) {
@@ -461,7 +468,7 @@ static void a_deleted_program_is_told(void **state) {
     assert_int_equal(n_executed, 0);
     look_memory_free(s.memory);
     s.memory = NULL;
-    s.start_time = 1;
+    s.runs = true;
     look(&list, 1);
     assert_int_equal(n_executed, 1);
     assert_int_equal(executed, pid);
