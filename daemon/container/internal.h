@@ -100,8 +100,8 @@ typedef struct PendingFreeze {
 /* What a container's findings may tell in events and in the log, which are everybody's: see watch.c. */
 typedef struct FindingVoice {
     unsigned spent;
-    uint64_t since_usec; /* CLOCK_MONOTONIC */
-    unsigned untold;     /* findings */
+    uint64_t since_usec;       /* CLOCK_MONOTONIC */
+    unsigned untold, unkilled; /* findings, and kills for them, that were not told */
 } FindingVoice;
 
 struct Container {
@@ -272,14 +272,15 @@ void container_go_on(Container *c);
  * has it; *RET NULL: there is nothing to look for.
  */
 void container_watch_decide(const ContainerEnvironment *e, ContainerSpec *spec);
-int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgram *seccomp, const SandboxProcess *process,
-                          int consume_calls_fd, WatchSubject **ret);
+int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgram *seccomp,
+                          const SandboxProcess *process, int consume_calls_fd, WatchSubject **ret);
 void container_watch_end(Container *c);
 void container_watch_resume(Container *c); /* of an earlier daemon's, and runs */
 void container_findings_recover(Container *c);
 void container_findings_done(Container *c); /* writes what is not on disk yet */
 void container_add_finding_event(Container *c, uint64_t number, const char *message);
 void container_finding_changed(Container *c, FindingEntry *e);
+bool container_may_tell_kill(Container *c); /* false: it is counted, and told with others */
 
 /* kill-exactly.c */
 int container_kill_finding(Container *c, const Finding *f);

@@ -115,6 +115,8 @@ static void tell_killed(Container *c, const KillJob *k) {
         (void) snprintf(to, sizeof(to), " to process %d (host %d)%s: %s", (int) r->pid, (int) r->host_pid, why, how);
     else
         (void) snprintf(to, sizeof(to), " to process %d of the host%s: %s", (int) r->host_pid, why, how);
+    if (k->finding > 0 && !container_may_tell_kill(c))
+        return;
     if (r->outcome == RECEIPT_DEAD || r->outcome == RECEIPT_DYING)
         container_add_killed_event(c, SIGKILL, to);
     if (k->finding > 0)

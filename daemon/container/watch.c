@@ -204,7 +204,7 @@ static uint64_t monotonic_usec(void) {
 static bool may_tell(FindingVoice *v) {
     uint64_t now = monotonic_usec();
     if (now - v->since_usec >= VOICE_USEC)
-        *v = (FindingVoice){ .since_usec = now, .untold = v->untold };
+        *v = (FindingVoice){ .since_usec = now, .untold = v->untold, .unkilled = v->unkilled };
     if (v->spent == VOICE_MAX)
         return false;
     v->spent++;
@@ -240,17 +240,18 @@ static void tell_new(Container *c, const Finding *f) {
 }
 
 static void tell_untold(Container *c) {
+    FindingVoice *v = &c->voice;
     char message[96];
-    if (c->voice.untold == 0 || !may_tell(&c->voice))
+    if ((v->untold == 0 && v->unkilled == 0) || !may_tell(v))
         return;
-    (void) snprintf(message, sizeof(message), "%u findings more, up to this one", c->voice.untold);
-    c->voice.untold = 0;
+    (void) snprintf(message, sizeof(message), "%u findings more, up to this one, and %u kills for findings", v->untold,
+                    v->unkilled);
+    v->untold = v->unkilled = 0;
     container_add_finding_event(c, c->findings->last, message);
     log_event(LOG_WARNING, LOG_ID_FINDING, c->id, c->spec->owner, "Container %s (%s): %s", c->id, container_name(c),
               message);
 }
 
-/* Numbers, because a follower's callback may do anything. */
 static void tell_again(Container *c) {
     for (size_t i = 0; i < c->findings->n; i++) {
         FindingEntry *e = &c->findings->entries[i];
@@ -272,7 +273,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
     tell_again(c);
     tell_untold(c);
     save(c, SAVES_MAX);
-    if (findings_unsaved(c->findings) || c->voice.untold > 0)
+    if (findings_unsaved(c->findings) || c->voice.untold > 0 || c->voice.unkilled > 0)
         tick_later(c);
     return 0;
 }
@@ -284,6 +285,12 @@ static void tick_later(Container *c) {
     if (sd_event_add_time_relative(c->registry->environment.event, &c->findings_timer, CLOCK_MONOTONIC, TICK_USEC,
                                    SLACK_USEC, on_tick, c) >= 0)
         (void) sd_event_source_set_description(c->findings_timer, "container-findings");
+}
+
+bool container_may_tell_kill(Container *c) {
+    bool may = may_tell(&c->voice);
+    c->voice.unkilled += !may;
+    return may;
 }
 
 void container_finding_changed(Container *c, FindingEntry *e) {

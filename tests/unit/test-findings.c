@@ -242,6 +242,27 @@ static void test_kill_process(void **state) {
     fixture_remove(f, c, true);
 }
 
+/* Nor do the kills of what it starts again and again. */
+static void test_bounded_kills(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    struct CgroupGroup *g = fake_group_find(container_id(c));
+    uint64_t before = container_events_last(container_registry_events(f->registry));
+    for (unsigned i = 0; i < 100; i++) {
+        pid_t pid = child_in(c);
+        container_found(c, finding_of(pid));
+        while (c->killing)
+            (void) sd_event_run(f->environment.event, 10000);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        for (unsigned n = 0; n < ELEMENTSOF(g->pids); n++)
+            if (g->pids[n] == pid)
+                g->pids[n] = 0;
+    }
+    assert_int_equal(fakes.n_removals, 100);
+    assert_true(container_events_last(container_registry_events(f->registry)) - before < 40);
+    fixture_remove(f, c, true);
+}
+
 /* One program, three processes: the finding shows the newest, and all that live are there to be killed. */
 static void test_all_processes(void **state) {
     Fixture *f = *state;
@@ -400,6 +421,7 @@ int main(void) {
         FIXTURE_TEST(test_told),
         FIXTURE_TEST(test_bounded_voice),
         FIXTURE_TEST(test_kill_process),
+        FIXTURE_TEST(test_bounded_kills),
         FIXTURE_TEST(test_all_processes),
         FIXTURE_TEST(test_first_is_spared),
         FIXTURE_TEST(test_freeze),
