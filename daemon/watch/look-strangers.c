@@ -30,6 +30,8 @@ static int compare_bases(const void *a, const void *b) {
 }
 
 static WatchSubject *of_id(const Scan *c, uint32_t id) {
+    if (id < SANDBOX_ID_COUNT) /* the host's own, whatever range a container was given */
+        return NULL;
     size_t low = 0, high = c->n;
     while (low < high) {
         size_t middle = (low + high) / 2;
