@@ -364,11 +364,15 @@ static Finding *make_finding(WatchSubject *s, FindingKind kind, Origin o, const 
     return f;
 }
 
+/* Whatever there is no time for: what still runs has to be known by its process, or it could not be removed. */
 static void submit(WatchSubject *s, Finding *consume_finding, pid_t pid, int pidfd, bool collect) {
     Finding *f = consume_finding;
     f->host_pid = pid;
     if (!collect) {
-        watch_count(s, f);
+        if (evidence_process(pid, pidfd, f) >= 0)
+            watch_report(s, f);
+        else
+            watch_count(s, f);
         return;
     }
     if (evidence_collect(s, pid, pidfd, f) < 0) {
@@ -433,7 +437,7 @@ static bool was_executed(int dir_fd, const char *script) {
     return n > 0 && strncmp(name, base_name(script), FINDING_NAME_MAX - 1) == 0;
 }
 
-static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t pid) {
+static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t pid, bool unseen) {
     char text[FINDING_ARGUMENT_BYTES], *command[FINDING_ARGUMENTS_MAX + 1] = { NULL }, path[PATH_MAX];
     if (interpreter_of(base_name(exe)) < 0 && strcmp(base_name(exe), "busybox") != 0)
         return;
@@ -448,14 +452,14 @@ static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t 
     Origin o = foreign_origin(s, fd, path);
     struct statx x;
     if (o == ORIGIN_IMAGE || o == ORIGIN_ELSEWHERE || !ask(fd, &x) || !S_ISREG(x.stx_mode) ||
-        (is_told(s, fd, o) && was_executed(dir_fd, script)))
+        (!unseen && is_told(s, fd, o) && was_executed(dir_fd, script)))
         return;
     Finding *f = make_finding(s, FINDING_FOREIGN_SCRIPT, o, path, fd);
     if (f)
         submit(s, f, pid, -EBADF, watch_may_collect(s));
 }
 
-void foreign_executed(WatchSubject *s, pid_t host_pid) {
+static void look_at_program(WatchSubject *s, pid_t host_pid, bool unseen) {
     char path[PATH_MAX];
     _cleanup_fd_ int dir_fd = evidence_open(host_pid);
     _cleanup_fd_ int exe = dir_fd < 0 ? -EBADF : openat(dir_fd, "exe", O_PATH | O_CLOEXEC);
@@ -463,11 +467,19 @@ void foreign_executed(WatchSubject *s, pid_t host_pid) {
         return;
     Origin o = foreign_origin(s, exe, path);
     if (o == ORIGIN_IMAGE && watch_wants(s, FINDING_FOREIGN_SCRIPT))
-        look_for_script(s, dir_fd, path, host_pid);
-    if (o == ORIGIN_IMAGE || is_told(s, exe, o) || (o == ORIGIN_MEMFD && s->init && host_pid == s->pid))
+        look_for_script(s, dir_fd, path, host_pid, unseen);
+    if (o == ORIGIN_IMAGE || (!unseen && is_told(s, exe, o)) || (o == ORIGIN_MEMFD && s->init && host_pid == s->pid))
         return;
     FindingKind kind = o == ORIGIN_DELETED ? FINDING_DELETED_PROGRAM : FINDING_FOREIGN_PROGRAM;
     Finding *f = watch_wants(s, kind) ? make_finding(s, kind, o, path, exe) : NULL;
     if (f)
         submit(s, f, host_pid, -EBADF, watch_may_collect(s));
+}
+
+void foreign_executed(WatchSubject *s, pid_t host_pid) {
+    look_at_program(s, host_pid, false);
+}
+
+void foreign_unseen(WatchSubject *s, pid_t host_pid) {
+    look_at_program(s, host_pid, true);
 }
