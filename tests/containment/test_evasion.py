@@ -88,6 +88,7 @@ def test_while_no_daemon_runs(kennel, make_service):
     """What was started meanwhile runs when the next daemon looks."""
     service = make_service()
     copied(kennel, service, "/share/kit", "/tmp/kit")
+    time.sleep(3.1)  # what is younger than that is taken for one whose beginning was watched
     kennel.terminate(signal.SIGKILL, expected=-signal.SIGKILL)
     pid = service.start("/tmp/kit", "kit", "serve", "/tmp/backdoor")
     kennel.start()
