@@ -378,6 +378,25 @@ static void hash_program(const WatchSubject *s, Finding *f, int dir_fd) {
     evidence_hash_for((WatchSubject *) s, fd, f);
 }
 
+int evidence_process(pid_t host_pid, int pidfd, Finding *f) {
+    pid_t parent;
+    unsigned depth;
+    _cleanup_fd_ int dir_fd = evidence_open(host_pid);
+    if (dir_fd < 0)
+        return dir_fd;
+    if (!read_stat(dir_fd, f->process_name, &parent, &f->start_time))
+        return -ESRCH;
+    f->host_pid = host_pid;
+    f->started_usec = started_usec(f->start_time);
+    f->pid = inner_pid(dir_fd, &depth);
+    if (depth < 2)
+        f->pid = 0;
+    if (is_still(f, pidfd))
+        return 0;
+    forget(f);
+    return -ESRCH;
+}
+
 int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
     pid_t parent;
     unsigned depth;

@@ -170,7 +170,8 @@ void finding_merge(Finding *a, const Finding *b) {
     if (b->last_usec < a->last_usec)
         return;
     a->last_usec = b->last_usec;
-    if (b->host_pid == 0)
+    if (b->host_pid == 0 ||
+        (b->start_time == 0 && a->start_time != 0)) /* one that has ended tells nothing of one that runs */
         return;
     a->pid = b->pid;
     a->host_pid = b->host_pid;

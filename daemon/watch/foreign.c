@@ -364,11 +364,15 @@ static Finding *make_finding(WatchSubject *s, FindingKind kind, Origin o, const 
     return f;
 }
 
+/* Whatever there is no time for: what still runs has to be known by its process, or it could not be removed. */
 static void submit(WatchSubject *s, Finding *consume_finding, pid_t pid, int pidfd, bool collect) {
     Finding *f = consume_finding;
     f->host_pid = pid;
     if (!collect) {
-        watch_count(s, f);
+        if (evidence_process(pid, pidfd, f) >= 0)
+            watch_report(s, f);
+        else
+            watch_count(s, f);
         return;
     }
     if (evidence_collect(s, pid, pidfd, f) < 0) {
@@ -455,7 +459,7 @@ static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t 
         submit(s, f, pid, -EBADF, watch_may_collect(s));
 }
 
-void foreign_executed(WatchSubject *s, pid_t host_pid, bool unseen) {
+static void look_at_program(WatchSubject *s, pid_t host_pid, bool unseen) {
     char path[PATH_MAX];
     _cleanup_fd_ int dir_fd = evidence_open(host_pid);
     _cleanup_fd_ int exe = dir_fd < 0 ? -EBADF : openat(dir_fd, "exe", O_PATH | O_CLOEXEC);
@@ -470,4 +474,12 @@ void foreign_executed(WatchSubject *s, pid_t host_pid, bool unseen) {
     Finding *f = watch_wants(s, kind) ? make_finding(s, kind, o, path, exe) : NULL;
     if (f)
         submit(s, f, host_pid, -EBADF, watch_may_collect(s));
+}
+
+void foreign_executed(WatchSubject *s, pid_t host_pid) {
+    look_at_program(s, host_pid, false);
+}
+
+void foreign_unseen(WatchSubject *s, pid_t host_pid) {
+    look_at_program(s, host_pid, true);
 }

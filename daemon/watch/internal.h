@@ -219,6 +219,8 @@ bool evidence_identity(int fd, const char *name, Finding *f);
 /* evidence.c: fills in what /proc says of the process HOST_PID (program included unless it is there already). Fields that
  * cannot be had stay empty. PIDFD >= 0: what was read before the process ended is kept only if it was still it. */
 int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
+/* Only what names the process: pids, start time, name. */
+int evidence_process(pid_t host_pid, int pidfd, Finding *f);
 /* Size and SHA-256 of FILE_FD, and its identity. */
 void evidence_hash(int file_fd, Finding *f);
 void evidence_set(Finding *f, const char *format, ...) _printf_(2, 3);
@@ -242,8 +244,9 @@ bool foreign_is_local(const WatchSubject *s, int file_fd);
 bool foreign_is_image(const WatchSubject *s, int file_fd, uint64_t mount_id);
 /* The look's thread: a file was opened to be executed; a program was executed. */
 void foreign_opened(WatchSubject *s, const Sighting *sighting);
-/* UNSEEN: no mark was there when it was executed. */
-void foreign_executed(WatchSubject *s, pid_t host_pid, bool unseen);
+void foreign_executed(WatchSubject *s, pid_t host_pid);
+/* The same for one that nobody has told of, because it was there before. */
+void foreign_unseen(WatchSubject *s, pid_t host_pid);
 /* PATH in the root of the process DIR_FD (/proc/PID), relative to its working directory if it is: an O_PATH fd. */
 int foreign_resolve(const WatchSubject *s, int dir_fd, const char *path);
 /* Exposed for tests: is this an interpreter, and which of its arguments is the script? NULL: none. */

@@ -313,7 +313,7 @@ static void check_program(WatchSubject *s, int dir_fd, LookProcess *p, bool fore
     p->program_dev = st.st_dev;
     p->program_ino = st.st_ino;
     if (foreign)
-        foreign_executed(s, p->pid, true);
+        foreign_unseen(s, p->pid);
     if (deleted && strncmp(path, "/memfd:", 7) != 0 && watch_wants(s, FINDING_DELETED_PROGRAM))
         tell_deleted(s, dir_fd, p->pid, path);
 }

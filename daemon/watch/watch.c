@@ -512,7 +512,7 @@ static void on_sighting(Sighting *g) {
         foreign_opened(s, g);
         return;
     case SIGHTING_EXECUTED:
-        foreign_executed(s, g->host_pid, false);
+        foreign_executed(s, g->host_pid);
         if (watch_wants(s, FINDING_PRELOAD))
             preload_look(s, g->host_pid);
         if (watch_wants(s, FINDING_DISGUISE))

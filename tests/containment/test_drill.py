@@ -229,6 +229,7 @@ def test_what_is_found_after_kill_9(kennel, share, rogue_root):
     """The detectors look again at containers that they find running, and from then on."""
     service = Service(kennel, share, rogue_root, flags=("--tmpfs", "/scratch"))
     copied(kennel, service, "/share/kit", "/tmp/kit")
+    time.sleep(3.1)  # what is younger than that is taken for one whose beginning was watched
     kennel.terminate(signal.SIGKILL, expected=-signal.SIGKILL)
     meanwhile = service.start("/tmp/kit", "kit", "serve", "/tmp/backdoor")
     kennel.start()

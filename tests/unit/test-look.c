@@ -58,8 +58,7 @@ void evidence_set(Finding *f, const char *format, ...) {
     va_end(ap);
 }
 
-void foreign_executed(WatchSubject *s, pid_t host_pid, bool unseen) {
-    assert_true(unseen);
+void foreign_unseen(WatchSubject *s, pid_t host_pid) {
     n_executed++;
     executed = host_pid;
 }
