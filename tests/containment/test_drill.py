@@ -216,6 +216,7 @@ def test_findings_survive_and_are_acted_upon_after_kill_9(kennel, share, rogue_r
         pids, connection = all_steps(kennel, service, follower)
     finally:
         follower.close()
+    time.sleep(1.1 * SECOND)  # in which the newest process of a finding is written down
     before = findings(kennel, service.container)
     kennel.terminate(signal.SIGKILL, expected=-signal.SIGKILL)
     kennel.start()

@@ -256,9 +256,9 @@ def test_the_first_process_is_the_container(kennel, rogue_root):
 def test_a_first_process_that_is_rogue_is_spared(kennel, rogue, rogue_root, scratch):
     """`rogues --kill` ends no container."""
     shutil.copy2(rogue, scratch / "kit")
-    command = ("/share/kit", "serve", "/tmp/x")
+    command = ("/bin/sh", "-c", "sleep 0.2; exec /share/kit serve /tmp/x")
     container = kennel.start_container("--rootfs", rogue_root, "-v", f"{scratch}:/share:ro", command=command)
-    wait_for(lambda: kennel.call("Rogues", container=container)["findings"], "the finding", LOOK)
+    wait_for(lambda: kennel.call("Rogues", container=container)["findings"], "the finding", 2 * LOOK)
     reply = kennel.call("Rogues", container=container, kill=True)
     assert [(r["outcome"], r["pid"]) for r in reply["receipts"]] == [("spared", 1)], reply["receipts"]
     assert kennel.inspect(container)["container"]["state"] == "running"

@@ -32,7 +32,8 @@ def root_with(busybox, path, rogue):
     """The busybox root and, as a program of the image's, /bin/rogue."""
     if not path.exists():
         subprocess.run(["cp", "-a", busybox, path], check=True)
-    shutil.copy2(rogue, path / "bin" / "rogue")
+    shutil.copy2(rogue, path / "bin" / "rogue.new")
+    os.rename(path / "bin" / "rogue.new", path / "bin" / "rogue")  # another run may have the old one at work
     return path
 
 
