@@ -28,7 +28,6 @@ int findings_new(Findings **ret) {
     Findings *s = calloc(1, sizeof(Findings));
     if (!s)
         return -ENOMEM;
-    s->first_stored = 1;
     *ret = s;
     return 0;
 }
@@ -54,16 +53,31 @@ static FindingEntry *find_same(Findings *s, const Finding *f) {
     return NULL;
 }
 
-static void drop_oldest(Findings *s) {
-    entry_done(&s->entries[0]);
-    memmove(s->entries, s->entries + 1, (s->n - 1) * sizeof(s->entries[0]));
-    s->n--;
-    s->dropped++;
-}
-
 static bool lives(const FindingProcess *p) {
     uint64_t start_time;
     return process_start_time(p->host_pid, &start_time) >= 0 && start_time == p->start_time;
+}
+
+static bool is_over(const FindingEntry *e) {
+    FindingProcess p = { e->finding->pid, e->finding->host_pid, e->finding->start_time };
+    for (size_t i = 0; i < e->n_others; i++)
+        if (lives(&e->others[i]))
+            return false;
+    return p.host_pid <= 0 || !lives(&p);
+}
+
+/* Whoever floods must not push out what still runs: first goes the oldest that is over, only then the oldest. */
+static void drop_one(Findings *s) {
+    size_t i = 0;
+    while (i < s->n && !is_over(&s->entries[i]))
+        i++;
+    i = i < s->n ? i : 0;
+    if (s->entries[i].stored) /* never more than there are files */
+        s->gone[s->n_gone++] = s->entries[i].finding->number;
+    entry_done(&s->entries[i]);
+    memmove(&s->entries[i], &s->entries[i + 1], (s->n - i - 1) * sizeof(s->entries[0]));
+    s->n--;
+    s->dropped++;
 }
 
 static void drop_dead(FindingEntry *e) {
@@ -115,7 +129,7 @@ int findings_add(Findings *s, Finding *consume_f, FindingEntry **ret, bool *ret_
         e->dirty = e->again = true;
     } else {
         if (s->n == FINDINGS_MAX)
-            drop_oldest(s);
+            drop_one(s);
         e = &s->entries[s->n++];
         f->number = ++s->last;
         *e = (FindingEntry){ .finding = TAKE_PTR(f), .dirty = true };
@@ -132,7 +146,7 @@ FindingEntry *findings_get(Findings *s, uint64_t number) {
 }
 
 bool findings_unsaved(const Findings *s) {
-    bool unsaved = s->dropped != s->dropped_stored || (s->n > 0 && s->first_stored < s->entries[0].finding->number);
+    bool unsaved = s->dropped != s->dropped_stored || s->n_gone > 0;
     for (size_t i = 0; i < s->n && !unsaved; i++)
         unsaved = s->entries[i].dirty;
     return unsaved;
@@ -155,11 +169,10 @@ static int write_one(int dir_fd, const Finding *f) {
     return path_write_file_at(dir_fd, name, text, size, 0600, false);
 }
 
-static void remove_old(Findings *s, int dir_fd) {
-    uint64_t first = s->n > 0 ? s->entries[0].finding->number : s->last + 1;
-    for (; s->first_stored < first; s->first_stored++) {
+static void remove_gone(Findings *s, int dir_fd) {
+    while (s->n_gone > 0) {
         char name[NAME_SIZE];
-        file_name(s->first_stored, name);
+        file_name(s->gone[--s->n_gone], name);
         (void) unlinkat(dir_fd, name, 0);
     }
 }
@@ -185,7 +198,7 @@ int findings_save(Findings *s, int state_fd, unsigned max) {
     _cleanup_fd_ int dir_fd = open_directory(state_fd, true);
     if (dir_fd < 0)
         return dir_fd;
-    remove_old(s, dir_fd);
+    remove_gone(s, dir_fd);
     int r = write_dropped(s, dir_fd);
     for (size_t i = s->n; i-- > 0 && max > 0;) {
         FindingEntry *e = &s->entries[i];
@@ -194,6 +207,7 @@ int findings_save(Findings *s, int state_fd, unsigned max) {
         int k = write_one(dir_fd, e->finding);
         if (k < 0 && r >= 0)
             r = k;
+        e->stored = e->stored || k >= 0;
         e->dirty = false; /* what cannot be written now is written when it is seen again */
         max--;
     }
@@ -297,7 +311,7 @@ static int load_one(Findings *s, int dir_fd, const char *id, uint64_t number) {
         (void) unlinkat(dir_fd, name, 0);
         return 0;
     }
-    s->entries[s->n++].finding = f;
+    s->entries[s->n++] = (FindingEntry){ .finding = f, .stored = true };
     return 0;
 }
 
@@ -333,7 +347,6 @@ int findings_load(int state_fd, const char *id, Findings **ret) {
     }
     read_dropped(s, dir_fd);
     s->last = n > 0 ? numbers[n - 1] : 0;
-    s->first_stored = s->n > 0 ? s->entries[0].finding->number : s->last + 1;
     *ret = TAKE_PTR(s);
     return 0;
 }

@@ -2,10 +2,10 @@
 #pragma once
 
 /*
- * The findings of one container: the newest 256, numbered from 1 in the order in which they were made, and on disk beside
+ * The findings of one container: 256 of them, numbered from 1 in the order in which they were made, and on disk beside
  * the record, STATE/containers/ID/findings/NUMBER.json, so that the next daemon has them.
  *
- * What is the same thing again is counted in the first one. Whoever is watched decides how many there are; memory and files
+ * What is the same thing again is counted in the first one. Beyond 256 the oldest whose processes have ended goes first. Whoever is watched decides how many there are; memory and files
  * have an end, what falls off it is counted. Root alone can write there, yet what is read is checked as strictly as a
  * record: a file that does not hold is removed, with a line in the log, and stops nothing.
  */
@@ -28,16 +28,18 @@ typedef struct FindingEntry {
     Finding *finding;
     FindingProcess *others; /* owned; not on disk: what lives is seen again by the next daemon */
     size_t n_others;
-    bool dirty; /* differs from its file */
-    bool again; /* has changed since followers were told */
+    bool dirty;  /* differs from its file */
+    bool stored; /* it has a file */
+    bool again;  /* has changed since followers were told */
 } FindingEntry;
 
 typedef struct Findings {
     FindingEntry entries[FINDINGS_MAX]; /* by number */
     size_t n;
-    uint64_t last;         /* number of the newest that there ever was */
-    uint64_t first_stored; /* files of lower numbers there are none of */
-    uint64_t dropped;      /* of how many nothing was kept */
+    uint64_t last;               /* number of the newest that there ever was */
+    uint64_t gone[FINDINGS_MAX]; /* numbers whose files are to be removed */
+    size_t n_gone;
+    uint64_t dropped; /* of how many nothing was kept */
     uint64_t dropped_stored;
 } Findings;
 

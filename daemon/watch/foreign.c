@@ -251,6 +251,13 @@ int foreign_resolve(const WatchSubject *s, int dir_fd, const char *path) {
 
 /* ---- interpreters ---- */
 
+/* The dynamic linker, which as a program runs the one that is its operand. */
+#define LINKER "ld.so"
+
+static bool is_linker(const char *name) {
+    return strncmp(name, "ld-", 3) == 0 && strstr(name, ".so");
+}
+
 /* STOPS: letters of options after which the text of the program, or a module, comes. VALUES: of those with a value. */
 static const struct {
     const char *name; /* followed by nothing, or by a version */
@@ -260,10 +267,12 @@ static const struct {
     { "zsh", "cs", "oO", "" },    { "ksh", "cs", "oO", "" },  { "python", "cm", "WX", "" }, { "pypy", "cm", "WX", "" },
     { "perl", "eE", "ImM", "" },  { "ruby", "e", "rIC", "" }, { "node", "ep", "r", "" },    { "nodejs", "ep", "r", "" },
     { "php", "rRB", "cdz", "f" }, { "lua", "e", "l", "" },    { "luajit", "e", "l", "" },   { "tclsh", "", "", "" },
-    { "awk", "*", "", "f" },      { "gawk", "*", "", "f" },   { "mawk", "*", "", "f" },
+    { "awk", "*", "", "f" },      { "gawk", "*", "", "f" },   { "mawk", "*", "", "f" },     { LINKER, "", "", "" },
 };
 
 static int interpreter_of(const char *name) {
+    if (is_linker(name))
+        return ELEMENTSOF(interpreters) - 1;
     for (size_t i = 0; i < ELEMENTSOF(interpreters); i++) {
         size_t n = strlen(interpreters[i].name);
         if (strncmp(name, interpreters[i].name, n) == 0 && name[n + strspn(name + n, "0123456789.-")] == 0)
@@ -279,6 +288,10 @@ static const char *base_name(const char *path) {
 
 /* Of a cluster of short options: 's' the program is elsewhere, 'f' the next argument is it, 'v' it takes the next one. */
 static char judge_option(int i, const char *option) {
+    static const char *const linkers[] = { "--library-path", "--preload", "--audit", "--argv0", "--inhibit-rpath" };
+    for (size_t k = 0; k < ELEMENTSOF(linkers); k++)
+        if (strcmp(option, linkers[k]) == 0)
+            return 'v';
     if (strncmp(option, "--", 2) == 0)
         return strncmp(option, "--eval", 6) == 0 || strncmp(option, "--print", 7) == 0 ? 's' : 0;
     for (const char *c = option + 1; *c; c++) {
@@ -437,6 +450,24 @@ static bool was_executed(int dir_fd, const char *script) {
     return n > 0 && strncmp(name, base_name(script), FINDING_NAME_MAX - 1) == 0;
 }
 
+/* A descriptor of the process's own has no path that could be looked up: what it leads to is asked of the process. */
+static int open_script(const WatchSubject *s, int dir_fd, const char *script) {
+    static const char *const places[] = { "/proc/self/fd/", "/dev/fd/" };
+    char path[32];
+    for (size_t i = 0; i < ELEMENTSOF(places); i++) {
+        size_t n = strlen(places[i]);
+        if (strncmp(script, places[i], n) != 0)
+            continue;
+        const char *number = script + n;
+        if (!*number || number[strspn(number, "0123456789")] || strlen(number) > 10)
+            return -ENOENT;
+        (void) snprintf(path, sizeof(path), "fd/%s", number);
+        int fd = openat(dir_fd, path, O_PATH | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+    }
+    return foreign_resolve(s, dir_fd, script);
+}
+
 static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t pid, bool unseen) {
     char text[FINDING_ARGUMENT_BYTES], *command[FINDING_ARGUMENTS_MAX + 1] = { NULL }, path[PATH_MAX];
     if (interpreter_of(base_name(exe)) < 0 && strcmp(base_name(exe), "busybox") != 0)
@@ -446,7 +477,7 @@ static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t 
     for (size_t i = 0; n > 0 && i < FINDING_ARGUMENTS_MAX && p < text + n; i++, p += strlen(p) + 1)
         command[i] = p;
     const char *script = n > 0 ? foreign_script_operand(exe, command) : NULL;
-    _cleanup_fd_ int fd = script ? foreign_resolve(s, dir_fd, script) : -EBADF;
+    _cleanup_fd_ int fd = script ? open_script(s, dir_fd, script) : -EBADF;
     if (fd < 0)
         return;
     Origin o = foreign_origin(s, fd, path);
@@ -454,7 +485,8 @@ static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t 
     if (o == ORIGIN_IMAGE || o == ORIGIN_ELSEWHERE || !ask(fd, &x) || !S_ISREG(x.stx_mode) ||
         (!unseen && is_told(s, fd, o) && was_executed(dir_fd, script)))
         return;
-    Finding *f = make_finding(s, FINDING_FOREIGN_SCRIPT, o, path, fd);
+    FindingKind kind = is_linker(base_name(exe)) ? FINDING_FOREIGN_PROGRAM : FINDING_FOREIGN_SCRIPT;
+    Finding *f = watch_wants(s, kind) ? make_finding(s, kind, o, path, fd) : NULL;
     if (f)
         submit(s, f, pid, -EBADF, watch_may_collect(s));
 }
@@ -466,7 +498,7 @@ static void look_at_program(WatchSubject *s, pid_t host_pid, bool unseen) {
     if (exe < 0)
         return;
     Origin o = foreign_origin(s, exe, path);
-    if (o == ORIGIN_IMAGE && watch_wants(s, FINDING_FOREIGN_SCRIPT))
+    if (o == ORIGIN_IMAGE && (watch_wants(s, FINDING_FOREIGN_SCRIPT) || watch_wants(s, FINDING_FOREIGN_PROGRAM)))
         look_for_script(s, dir_fd, path, host_pid, unseen);
     if (o == ORIGIN_IMAGE || (!unseen && is_told(s, exe, o)) || (o == ORIGIN_MEMFD && s->init && host_pid == s->pid))
         return;

@@ -85,6 +85,7 @@ struct WatchSubject {
     uint64_t hashed;      /* bytes, since minute_usec */
     uint64_t minute_usec;
     uint64_t preload_usec;
+    bool preload_due;                    /* a program was executed since, and the file was not looked at */
     Finding *pending[WATCH_PENDING_MAX]; /* counted, and reported once a second */
 
     /* the intake alone */
@@ -268,3 +269,4 @@ void disguise_look(WatchSubject *s, pid_t host_pid);
 void disguise_executed(WatchSubject *s, pid_t host_pid);
 /* preload.c */
 void preload_look(WatchSubject *s, pid_t host_pid);
+void preload_look_again(WatchSubject *s); /* what it had no time for */

@@ -72,7 +72,8 @@ static void look_at_file(WatchSubject *s, int dir_fd, pid_t pid) {
     struct stat st;
     char path[PATH_MAX];
     uint64_t now = watch_now();
-    if (now - s->preload_usec < FILE_PERIOD_USEC)
+    s->preload_due = now - s->preload_usec < FILE_PERIOD_USEC;
+    if (s->preload_due)
         return;
     s->preload_usec = now;
     _cleanup_fd_ int fd = foreign_resolve(s, dir_fd, PRELOAD_FILE);
@@ -101,4 +102,10 @@ void preload_look(WatchSubject *s, pid_t host_pid) {
     ssize_t n = reader_read(dir_fd, "environ", text, ENVIRONMENT_BYTES);
     if (n > 0)
         look_at_environment(s, dir_fd, host_pid, text, (size_t) n);
+}
+
+void preload_look_again(WatchSubject *s) {
+    _cleanup_fd_ int dir_fd = s->preload_due ? evidence_open(s->pid) : -EBADF;
+    if (dir_fd >= 0)
+        look_at_file(s, dir_fd, s->pid);
 }

@@ -580,6 +580,8 @@ static void look_once(Watch *w) {
     for (size_t i = 0; i < n; i++) {
         prepare(all[i]);
         report_pending(all[i]);
+        if (watch_wants(all[i], FINDING_PRELOAD))
+            preload_look_again(all[i]);
     }
     if (n > 0)
         look_at_all(w->look, all, n);
