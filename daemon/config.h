@@ -45,7 +45,7 @@ typedef struct Config {
         .disk_default = CONFIG_DISK_DEFAULT,                                                                           \
         .watch_forks_per_second = 500,                                                                                 \
         .watch_cpu_seconds = 60,                                                                                       \
-        .watch_calls_per_second = 2000,                                                                                \
+        .watch_calls_per_second = 500,                                                                                 \
         .quarantine_max = 1ULL << 30,                                                                                  \
         .tenant_limits = CONTAINER_LIMITS_NONE,                                                                        \
     })

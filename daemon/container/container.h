@@ -199,6 +199,8 @@ int container_processes(Container *c, ContainerListed done, void *userdata, Erro
 
 /* What a detector does for who says nothing: the configuration's, else the default. Never UNSET. */
 FindingAction container_watch_action(const ContainerEnvironment *e, FindingKind k);
+/* Why a detector that is on sees nothing in this container, or not all; NULL: it does, or is off, or C does not run. */
+const char *container_watch_missing(const Container *c, FindingKind k);
 /* For WatchConfig.found; USERDATA is the container. */
 void container_found(void *userdata, Finding *consume_finding);
 

@@ -124,6 +124,7 @@ struct Container {
     bool updating;        /* a change of limits is under way */
     bool totals_told;     /* `final` is known, or will never be */
     bool unread;          /* of an earlier daemon: the service manager has kept its output */
+    bool calls_lost;      /* refused system calls are not told: nobody has kept the listener */
     bool seccomp_missing; /* the program could not be restored: nothing may be started without it */
 
     int data_fd; /* containers/ID in the data directory, -EBADF before it is made */

@@ -92,13 +92,31 @@ int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgra
     return watch_subject_new(w, &spec, ret);
 }
 
+const char *container_watch_missing(const Container *c, FindingKind k) {
+    const ContainerSpec *s = c->spec;
+    if (c->pid <= 0 || c->ended || s->watch[k] == FINDING_OFF)
+        return NULL;
+    if (!c->subject)
+        return "the container is not watched";
+    if (k == FINDING_REFUSED_CALL) {
+        if (s->seccomp_unconfined)
+            return "the container has no system call filter";
+        if (c->calls_lost)
+            return "refused calls are not told any more: the descriptor went with the daemon that had it";
+        if (!s->sandbox.program.seccomp || !seccomp_program_tells(s->sandbox.program.seccomp))
+            return "the profile refuses nothing that could be told, or refuses sendmsg";
+    }
+    return watch_missing(c->registry->environment.watch, k);
+}
+
 /* The listener of an earlier daemon is there only where the service manager has kept it. */
 void container_watch_resume(Container *c) {
     SandboxProcess process = SANDBOX_PROCESS_INIT;
     process.pid = c->pid;
     process.pidfd = c->pidfd;
     int calls_fd = c->spec->sandbox.program.tell_calls ? container_stored_take(c, "calls") : -EBADF;
-    if (c->spec->sandbox.program.tell_calls && calls_fd < 0)
+    c->calls_lost = c->spec->sandbox.program.tell_calls && calls_fd < 0;
+    if (c->calls_lost)
         log_notice("Container %s: refused system calls are not told any more: the descriptor went with the daemon that "
                    "had it",
                    c->id);

@@ -131,7 +131,7 @@ static json_object *render_detectors(const ContainerEnvironment *e) {
     _cleanup_json_ json_object *list = json_object_new_array();
     for (FindingKind k = 0; list && k < _FINDING_KIND_MAX; k++) {
         const char *reason = e->watch ? watch_missing(e->watch, k) : "the detectors could not be started";
-        if (render_append(list, render_detector(k, container_watch_action(e, k), true, reason)) < 0)
+        if (render_append(list, render_detector(k, container_watch_action(e, k), reason)) < 0)
             return NULL;
     }
     return TAKE_PTR(list);

@@ -144,11 +144,11 @@ json_object *render_finding(const Container *c, const Finding *f) {
     return TAKE_PTR(o);
 }
 
-json_object *render_detector(FindingKind k, FindingAction action, bool with_reason, const char *reason) {
+json_object *render_detector(FindingKind k, FindingAction action, const char *reason) {
     _cleanup_json_ json_object *o = json_object_new_object();
     if (!o || render_add_string(o, "detector", finding_kind_to_string(k)) < 0 ||
         render_add_string(o, "action", finding_action_to_string(action)) < 0 ||
-        (with_reason && render_add_string(o, "reason", reason && reason[0] ? reason : NULL) < 0))
+        render_add_string(o, "reason", reason) < 0)
         return NULL;
     return TAKE_PTR(o);
 }
@@ -350,10 +350,10 @@ static int add_sandbox(json_object *o, const Container *c) {
     return 0;
 }
 
-static json_object *render_watch(const ContainerSpec *s) {
+static json_object *render_watch(const Container *c) {
     _cleanup_json_ json_object *list = json_object_new_array();
     for (FindingKind k = 0; list && k < _FINDING_KIND_MAX; k++)
-        if (render_append(list, render_detector(k, s->watch[k], false, NULL)) < 0)
+        if (render_append(list, render_detector(k, container_spec(c)->watch[k], container_watch_missing(c, k))) < 0)
             return NULL;
     return TAKE_PTR(list);
 }
@@ -364,7 +364,7 @@ json_object *render_inspection(const Container *c, uint32_t gateway) {
     if (!o || render_add(o, "container", render_container(c, SIZE_MAX)) < 0 || add_program(o, c) < 0 ||
         add_sandbox(o, c) < 0 || add_network(o, container_spec(c), gateway) < 0 ||
         render_add_string(o, "cgroup", g ? cgroup_group_path(g) : "") < 0 ||
-        render_add(o, "watch", render_watch(container_spec(c))) < 0 ||
+        render_add(o, "watch", render_watch(c)) < 0 ||
         render_add_int(o, "findings", (int64_t) container_findings_count(c)) < 0)
         return NULL;
     return TAKE_PTR(o);

@@ -29,7 +29,7 @@ json_object *render_event(const ContainerEvent *e);
 json_object *render_process(const ProcessInfo *p, uint32_t id_base, size_t command_budget);
 json_object *render_finding(const Container *c, const Finding *f);
 /* One of `watch`: [{detector, action}]; REASON: of Info, and null if it is empty. WITH_REASON false: it has none. */
-json_object *render_detector(FindingKind k, FindingAction action, bool with_reason, const char *reason);
+json_object *render_detector(FindingKind k, FindingAction action, const char *reason);
 json_object *render_log_entry(const ContainerLogEntry *e);
 json_object *render_check(const Check *c);
 /* MODE UNSET: there is none to be chosen. */

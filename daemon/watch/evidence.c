@@ -24,10 +24,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 
-#define SOCKET_LINES_MAX 20000U
-#define SHARE_USEC       (10U * 1000000U)
-#define HASHES_KEPT      64U
+#define COMMAND_TRIES      5U
+#define COMMAND_PAUSE_NSEC 1000000L
+#define SOCKET_LINES_MAX   20000U
+#define SHARE_USEC         (10U * 1000000U)
+#define HASHES_KEPT        64U
 
 /* ---- /proc ---- */
 
@@ -302,9 +305,20 @@ static void collect_sockets(Finding *f, int dir_fd) {
     f->sockets = search.found ? search.lines : strv_free(search.lines);
 }
 
+/* For an instant of each execve the process has its new program, and no arguments yet. */
+static ssize_t read_command(int dir_fd, char *text, size_t size) {
+    ssize_t n = 0;
+    for (unsigned i = 0; i < COMMAND_TRIES && n == 0; i++) {
+        if (i > 0)
+            (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = COMMAND_PAUSE_NSEC }, NULL);
+        n = reader_read(dir_fd, "cmdline", text, size);
+    }
+    return n;
+}
+
 static void collect_command(Finding *f, int dir_fd) {
     char text[FINDING_ARGUMENT_BYTES];
-    ssize_t n = reader_read(dir_fd, "cmdline", text, sizeof(text));
+    ssize_t n = read_command(dir_fd, text, sizeof(text));
     while (n > 0 && text[n - 1] == 0)
         n--;
     if (n <= 0)

@@ -42,7 +42,7 @@ typedef struct WatchConfig {
 } WatchConfig;
 #define WATCH_FORKS_PER_SECOND 500U
 #define WATCH_CPU_SECONDS      60U
-#define WATCH_CALLS_PER_SECOND 2000U
+#define WATCH_CALLS_PER_SECOND 500U
 
 /* Succeeds also where the kernel lacks something: watch_missing() says what. */
 int watch_new(const WatchConfig *config, Watch **ret, Error *reterr);

@@ -348,7 +348,7 @@ static void test_watch(void **state) {
         assert_int_equal(c.watch_actions[k], FINDING_ACTION_UNSET);
     assert_int_equal(c.watch_forks_per_second, 500);
     assert_int_equal(c.watch_cpu_seconds, 60);
-    assert_int_equal(c.watch_calls_per_second, 2000);
+    assert_int_equal(c.watch_calls_per_second, 500);
     assert_string_equal(c.quarantine, "");
     assert_true(c.quarantine_max == 1ULL << 30);
     for (FindingKind k = 0; k < _FINDING_KIND_MAX; k++) {
