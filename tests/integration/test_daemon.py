@@ -104,8 +104,10 @@ def test_sigterm_leaves_containers_running_and_a_new_daemon_adopts_them(daemon):
     assert str(pid) in json.dumps(record)
     daemon.start()
     after = daemon.inspect(container)
-    for key in set(before) - {"sample"}:
+    for key in set(before) - {"sample", "watch"}:
         assert after[key] == before[key], key
+    differing = [w["detector"] for w, v in zip(after["watch"], before["watch"], strict=True) if w != v]
+    assert differing == ["refusedCall"]  # nobody kept its descriptor, and it says so
     assert {c["name"]: c["state"] for c in daemon.containers()} == {"survivor": "running", "over": "exited"}
     assert daemon.inspect("over")["container"]["exit"]["code"] == 3
     if limits:

@@ -487,6 +487,9 @@ class Collector:
         return [s for m in messages for s in m["parameters"]["samples"]]
 
 
+LOOKING = 8  # descriptors that the look has open while it looks at one process
+
+
 @pytest.mark.slow
 def test_many_containers_at_ten_hertz(make_daemon):
     """Memory and descriptors of the daemon stay what they are, every tick has every container; a subscriber that does not
@@ -500,11 +503,11 @@ def test_many_containers_at_ten_hertz(make_daemon):
     reader.wait_ticks(MEASURED * 10)
     grown, share = memory_of(pid) - memory, (cpu_usec(pid) - used) / 1e6 / (time.monotonic() - begin)
     print(f"{MANY} containers at 10 Hz: {share:.1%} of a CPU, {grown} bytes more, {descriptors} descriptors")
-    assert fds_of(pid) == descriptors
+    assert abs(fds_of(pid) - descriptors) <= LOOKING, "descriptors grow"
     assert SANITIZED or grown <= 512 * 1024, f"{grown} bytes more after {MEASURED} s"
     before_the_slow_one = len(reader.text)
     slow_reader(kennel, reader)
-    assert fds_of(pid) == descriptors
+    assert abs(fds_of(pid) - descriptors) <= LOOKING, "descriptors grow"
     with_the_slow_one = bytes(reader.text[before_the_slow_one:]).split(b"\0")[1:-1]
     samples = reader.close()
     check_ticks(samples, containers)

@@ -1000,7 +1000,7 @@ def test_events_at_the_limits(fake):
 
 def test_info_has_storage_and_ceilings(fake):
     info = {name: "x" for name in ("version", "kernel", "hierarchy", "cgroupRoot", "stateDirectory", "dataDirectory")}
-    info |= {"containers": 1, "running": 1, "storage": "fileSystem", "controls": []}
+    info |= {"containers": 1, "running": 1, "storage": "fileSystem", "controls": [], "detectors": []}
     limits = {"memory": 512 * MIB, "cpuQuotaPerSecUsec": 500_000, "pids": None, "netRateIn": 10_000_000}
     for ceilings in ({}, limits):
         with piped(fake, "info") as client:

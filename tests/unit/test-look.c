@@ -63,11 +63,9 @@ void foreign_unseen(WatchSubject *s, pid_t host_pid) {
     executed = host_pid;
 }
 
-void disguise_executed(WatchSubject *s, pid_t host_pid) {
-}
+void disguise_executed(WatchSubject *s, pid_t host_pid) {}
 
-void preload_look(WatchSubject *s, pid_t host_pid) {
-}
+void preload_look(WatchSubject *s, pid_t host_pid) {}
 
 Origin foreign_origin(const WatchSubject *s, int file_fd, char *path) {
     return ORIGIN_LAYER;

@@ -601,7 +601,8 @@ static int enter(const char *profile, bool filtered, void (*how)(void)) {
     assert_true(pid >= 0);
     if (pid == 0) {
         (void) signal(SIGSEGV, SIG_DFL); /* cmocka's own handler would turn it into an exit */
-        if (filtered && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_install(seccomp_program_silent(p), NULL) < 0))
+        if (filtered &&
+            (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_install(seccomp_program_silent(p), NULL) < 0))
             _exit(99);
         how();
     }

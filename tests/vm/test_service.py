@@ -357,8 +357,8 @@ def test_a_terminal_and_its_output_survive(end):
     name = output("kennel", "run", "-d", "-t", "--", "sh", "-c", TALKS.format("exec sleep infinity")).strip()
     pid = json.loads(output("kennel", "inspect", name))["container"]["pid"]
     wait_for(lambda: logged(name) == "first\n", "the first line")
-    kept = "2" if EXITS_ARE_KEPT else "1"
-    wait_for(lambda: unit("kennel.service", "NFileDescriptorStore") == [kept], "the terminal in the store")
+    kept = "3" if EXITS_ARE_KEPT else "2"
+    wait_for(lambda: unit("kennel.service", "NFileDescriptorStore") == [kept], "terminal and refused calls in the store")
     end()
     assert is_running(pid)
     pathlib.Path(f"/proc/{pid}/root/mnt/go").touch()
