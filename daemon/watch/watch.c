@@ -10,6 +10,7 @@
  * the other.
  */
 
+#include "sandbox/apparmor.h"
 #include "watch/internal.h"
 
 #include "util/mountinfo.h"
@@ -300,7 +301,10 @@ static int copy_spec(WatchSubject *s, const WatchSubjectSpec *x) {
     memcpy(s->actions, x->actions, sizeof(s->actions));
     (void) snprintf(s->id, sizeof(s->id), "%s", x->id);
     (void) snprintf(s->cgroup_path, sizeof(s->cgroup_path), "%s%s", s->watch->root, x->id);
-    (void) snprintf(s->apparmor_label, sizeof(s->apparmor_label), "%s", b->program.apparmor_profile ?: "");
+    const char *profile = b->program.apparmor_profile;
+    if (profile) /* as the kernel says it; what is unconfined has no mode */
+        (void) snprintf(s->apparmor_label, sizeof(s->apparmor_label), "%s%s", profile,
+                        strcmp(profile, APPARMOR_UNCONFINED) == 0 ? "" : " (enforce)");
     (void) snprintf(s->selinux_label, sizeof(s->selinux_label), "%s", b->program.selinux_context ?: "");
     if (x->n_ports > 0) {
         s->ports = calloc(x->n_ports, sizeof(NetworkPort));
