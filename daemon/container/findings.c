@@ -99,12 +99,11 @@ static bool is_shown(const FindingEntry *e, const Finding *f) {
     return e->finding->host_pid == f->host_pid && e->finding->start_time == f->start_time;
 }
 
-/* B is about to take the place of the process that E shows. Beyond the end, the oldest is forgotten. */
-static void keep_other(FindingEntry *e, const Finding *b) {
-    FindingProcess p = { e->finding->pid, e->finding->host_pid, e->finding->start_time };
-    if (p.host_pid <= 0 || p.start_time == 0 || b->host_pid <= 0 || !lives(&p))
-        return;
-    if (is_other(e, p.host_pid, p.start_time))
+/* F is seen again as E: the process of the two that E is not going to show. Beyond the end, the oldest is forgotten. */
+static void keep_other(FindingEntry *e, const Finding *f) {
+    const Finding *other = finding_is_newer(e->finding, f) ? e->finding : f;
+    FindingProcess p = { other->pid, other->host_pid, other->start_time };
+    if (p.host_pid <= 0 || p.start_time == 0 || is_other(e, p.host_pid, p.start_time) || !lives(&p))
         return;
     if (!e->others)
         e->others = calloc(FINDING_OTHERS_MAX, sizeof(FindingProcess));

@@ -165,13 +165,19 @@ bool finding_is_same(const Finding *a, const Finding *b) {
     }
 }
 
+/* By when they were started, not by when they were seen: the look comes later than what it looks at. Of one clock tick, by
+ * their numbers. */
+bool finding_is_newer(const Finding *a, const Finding *b) {
+    if (b->host_pid <= 0 || b->start_time == 0 || b->start_time == a->start_time)
+        return b->host_pid > 0 && b->start_time > 0 && b->host_pid > a->host_pid;
+    return b->start_time > a->start_time;
+}
+
 void finding_merge(Finding *a, const Finding *b) {
     a->count += b->count;
-    if (b->last_usec < a->last_usec)
-        return;
-    a->last_usec = b->last_usec;
-    if (b->host_pid == 0 ||
-        (b->start_time == 0 && a->start_time != 0)) /* one that has ended tells nothing of one that runs */
+    if (b->last_usec > a->last_usec)
+        a->last_usec = b->last_usec;
+    if (!finding_is_newer(a, b))
         return;
     a->pid = b->pid;
     a->host_pid = b->host_pid;

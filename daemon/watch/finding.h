@@ -129,6 +129,8 @@ DEFINE_CLEANUP(Finding, finding_free)
 
 /* One thing seen twice? Same kind, and the same program and process name, call, or process, as suits the kind. */
 bool finding_is_same(const Finding *a, const Finding *b);
+/* Is B's process known, and started no earlier than A's? */
+bool finding_is_newer(const Finding *a, const Finding *b);
 /* B has been seen again as A: counts, and takes over what is newer (process, time). */
 void finding_merge(Finding *a, const Finding *b);
 

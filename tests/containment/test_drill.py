@@ -281,6 +281,7 @@ def test_the_shortest_lives(kennel, share, rogue_root):
         follower.close()
 
 
+@pytest.mark.unsanitized
 def test_deleted_in_the_same_breath(kennel, share, rogue_root):
     """Dropped, started, deleted: what it was is known all the same."""
     service = Service(kennel, share, rogue_root)
