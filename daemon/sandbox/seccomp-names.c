@@ -188,16 +188,20 @@ int seccomp_names_syscall(const char *name, const SeccompArchitecture *a, uint32
 static pthread_once_t call_names_once = PTHREAD_ONCE_INIT;
 static const char *call_names[ELEMENTSOF(architectures)][SECCOMP_CALLS_MAX];
 
+/* What libseccomp has a name for keeps it: that one is allocated. */
+static void name_call(const char **names, uint32_t number, const char *name) {
+    names[number] = names[number] ?: name;
+}
+
 static void collect_recent(const SeccompArchitecture *a, const char **names) {
-    uint32_t number;
     for (size_t i = 0; i < ELEMENTSOF(recent); i++)
-        names[recent[i].number] = recent[i].name;
+        name_call(names, recent[i].number, recent[i].name);
     for (size_t i = 0; i < ELEMENTSOF(recent_special); i++)
         if (recent_special[i].token == a->token)
-            names[recent_special[i].number] = recent_special[i].name;
+            name_call(names, recent_special[i].number, recent_special[i].name);
     for (size_t i = 0; a->token == SCMP_ARCH_X86 && i < ELEMENTSOF(multiplexed); i++)
-        if ((number = multiplexed[i].direct) != 0)
-            names[number] = multiplexed[i].name;
+        if (multiplexed[i].direct != 0)
+            name_call(names, multiplexed[i].direct, multiplexed[i].name);
 }
 
 static void collect_call_names(void) {

@@ -128,7 +128,8 @@ int look_list(LookHost *h, LookPids *ret) {
         if (r < 0)
             return r;
     }
-    qsort(ret->items, ret->n, sizeof(pid_t), compare_pids); /* it is in order already, as kernels are today */
+    if (ret->n > 0)
+        qsort(ret->items, ret->n, sizeof(pid_t), compare_pids); /* it is in order already, as kernels are today */
     return 0;
 }
 
@@ -184,7 +185,8 @@ static void look_at_one(LookHost *h, WatchSubject *s, LookPids *all) {
         s->memory = calloc(1, sizeof(LookMemory));
     if (!s->memory)
         return;
-    qsort(pids, n, sizeof(pid_t), compare_pids); /* cgroup2 promises no order */
+    if (n > 0)
+        qsort(pids, n, sizeof(pid_t), compare_pids); /* cgroup2 promises no order */
     note_members(all, pids, n);
     look_at_members(h, s, pids, n);
     look_cross(h, s, pids, n);
@@ -205,7 +207,8 @@ void look_at_all(LookHost *h, WatchSubject *const *subjects, size_t n) {
     size_t first = (size_t) (h->now / WATCH_LOOK_USEC) % n;
     for (size_t i = 0; i < n; i++)
         look_at_one(h, subjects[(first + i) % n], &members);
-    qsort(members.items, members.n, sizeof(pid_t), compare_pids);
+    if (members.n > 0)
+        qsort(members.items, members.n, sizeof(pid_t), compare_pids);
     look_at_strangers(h, subjects, n, &members);
     look_up_numbers(h, subjects, n, &members);
     free(members.items);
