@@ -323,7 +323,8 @@ def test_cve_2025_64329_attach_and_detach_cost_nothing(kennel):
     descriptors, memory = cost()
     attach(2000)
     kennel.call("List")
-    wait_for(lambda: cost()[0] <= descriptors, "descriptors to be as before")
+    # but for those of the first look at the container, which may have come in between
+    wait_for(lambda: cost()[0] <= descriptors + 32, "descriptors to be as before")
     assert cost()[1] < memory + 4096, "KiB"
 
 
