@@ -125,7 +125,7 @@ class Service:
         share.chmod(0o777)  # the container's root is nobody on the host
         command = ["/bin/rogue", "serve", "/share/service"] if image_root else ["/usr/bin/python3", "-c", SERVICE, "/share/service"]
         image = ["--rootfs", image_root] if image_root else []
-        self.container = kennel.start_container(*image, "-v", f"{share}:/share", *flags, command=command)
+        self.container = kennel.start_container(*image, "-v", f"{share}:/share:z", *flags, command=command)
         self.host_pid = kennel.inspect(self.container)["container"]["pid"]
         deadline = time.monotonic() + PATIENCE
         while not (share / "service").exists() or not self._answers():
