@@ -184,8 +184,11 @@ def test_no_namespace_below(attempt):
     script = "unshare -U true && echo ran"
     profile = pathlib.Path("/usr/share/containers/seccomp.json")
     open_ = ("--security-opt", "seccomp=unconfined")
-    assert "ran" in attempt(script, *open_).stdout
+    plain = attempt(script, *open_)
     result = attempt(script, *open_, "--exec-policy", "image-only")
+    assert "ran" not in result.stdout, result
+    if "ran" not in plain.stdout:  # AppArmor from Linux 6.7 on decides on user namespaces, and the profile has no rule for it
+        pytest.skip(f"the host refuses user namespaces to containers anyway: {plain.stderr.strip()}")
     if not FORBIDS_MEMFDS:
         assert result.code == 125 and "before 6.3" in result.stderr, result
         return
