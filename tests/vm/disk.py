@@ -93,10 +93,11 @@ MAKE_DISK = f"""
     # offline, as a package would: -n, because there is no policy to load it into
     [ -z "$LABELLED" ] || chroot . semodule -n -i /usr/share/selinux/packages/kennel.cil -i /{SOURCE}/tests/vm/kennel-test.cil
     [ -z "$LABELLED" ] || chroot . setfiles -m -F /etc/selinux/default/contexts/files/file_contexts /
-    # private daemons of tests run from the build directory, and in the domain of one that is installed
+    # private daemons of tests run from the build directory, in the domain of one that is installed, and load a library
     [ -z "$LABELLED" ] || chroot . {PYTHON} -c '
 import os
-os.setxattr("/{BUILD}/daemon/kenneld", "security.selinux", os.getxattr("/usr/sbin/kenneld", "security.selinux"))'
+os.setxattr("/{BUILD}/daemon/kenneld", "security.selinux", os.getxattr("/usr/sbin/kenneld", "security.selinux"))
+os.setxattr("/{BUILD}/tests/libkennel-tamper.so", "security.selinux", b"system_u:object_r:lib_t:s0\\0")'
     umount proc
     rm -f "$5"
     truncate -s 8G "$5"
