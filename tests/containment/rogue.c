@@ -14,6 +14,7 @@
  *   agent PORT NAME                  twice forked, connected to PORT of loopback, renamed, its program deleted; then sleeps
  *   bomb                             forks as fast as it can, and so does everything it forks
  *   rabbit                           the same, and each parent ends at once
+ *   vanish                           deletes its program and ends
  *   races SOCKET                     victims and innocent processes that get their numbers: see races()
  *
  * On the host, not in a container:
@@ -214,6 +215,13 @@ static int agent(char **a, char **argv) {
     keep();
 }
 
+static int vanish(void) {
+    char own[PATH_MAX] = {};
+    if (readlink("/proc/self/exe", own, sizeof(own) - 1) < 0 || unlink(own) < 0)
+        return fail("unlink");
+    return 0;
+}
+
 /* Children of a process that is killed while it forks are the kernel's to find: nothing here waits. */
 static int bomb(bool parents_end) {
     signal(SIGCHLD, SIG_IGN);
@@ -350,6 +358,8 @@ int main(int argc, char **argv) {
         return bomb(false);
     if (strcmp(verb, "rabbit") == 0)
         return bomb(true);
+    if (strcmp(verb, "vanish") == 0)
+        return vanish();
     if (strcmp(verb, "races") == 0 && n == 1)
         return races(a);
     if (strcmp(verb, "take") == 0 && n == 4)
