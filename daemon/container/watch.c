@@ -106,7 +106,7 @@ const char *container_watch_missing(const Container *c, FindingKind k) {
         if (!s->sandbox.program.seccomp || !seccomp_program_tells(s->sandbox.program.seccomp))
             return "the profile refuses nothing that could be told, or refuses sendmsg";
     }
-    return watch_missing(c->registry->environment.watch, k);
+    return watch_subject_missing(c->subject, k);
 }
 
 /* The listener of an earlier daemon is there only where the service manager has kept it. */

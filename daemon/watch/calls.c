@@ -16,6 +16,8 @@
 
 #include "util/process.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -30,7 +32,9 @@ bool calls_refill(WatchSubject *s) {
     uint64_t now = watch_now(), rate = s->watch->config.calls_per_second,
              full = rate * REFILL_USEC * BURST_REFILLS / 1000U;
     uint64_t passed = s->tokens_usec ? now - s->tokens_usec : UINT32_MAX;
-    if (passed > REFILL_USEC * BURST_REFILLS)
+    if (full < 1000U)
+        full = 1000U;
+    if (passed >= full * 1000U / rate) /* in which it is filled */
         s->call_tokens = full;
     else
         s->call_tokens += passed * rate / 1000U;
@@ -54,6 +58,7 @@ static void tell(WatchSubject *s, struct CallSeen *c, uint64_t count, uint64_t n
         .host_pid = c->host_pid,
         .pidfd = process_pidfd_open(c->host_pid),
         .file_fd = -EBADF,
+        .start_time = c->start_time,
         .call = c->call,
         .call_errno = c->call_errno,
         .count = count,
@@ -74,19 +79,29 @@ bool calls_flush(WatchSubject *s, uint64_t now) {
     return left;
 }
 
+/* The call is a thread's, and while it waits for us its process is there. What is acted on is a process. */
+static pid_t process_of(pid_t thread) {
+    char path[40], text[1024];
+    (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) thread);
+    const char *line = evidence_read(AT_FDCWD, path, text, sizeof(text)) < 0 ? NULL : strstr(text, "\nTgid:\t");
+    long pid = line ? strtol(line + 7, NULL, 10) : 0;
+    return pid > 0 && pid <= INT_MAX ? (pid_t) pid : thread;
+}
+
 /* The slot of this call, or the one that has been told longest ago: what it had counted is told now. */
-static struct CallSeen *slot_for(WatchSubject *s, pid_t pid, int number, uint64_t now) {
+static struct CallSeen *slot_for(WatchSubject *s, pid_t thread, int number, uint64_t now) {
     struct CallSeen *oldest = &s->calls_seen[0];
     for (size_t i = 0; i < ELEMENTSOF(s->calls_seen); i++) {
         struct CallSeen *c = &s->calls_seen[i];
-        if (c->host_pid == pid && c->number == number)
+        if (c->thread == thread && c->number == number)
             return c;
         if (c->time_usec < oldest->time_usec)
             oldest = c;
     }
     if (oldest->count > 0)
         tell(s, oldest, oldest->count, now);
-    *oldest = (struct CallSeen){ .host_pid = pid, .number = number };
+    *oldest = (struct CallSeen){ .thread = thread, .host_pid = process_of(thread), .number = number };
+    (void) process_start_time(oldest->host_pid, &oldest->start_time);
     return oldest;
 }
 
@@ -172,11 +187,15 @@ void calls_finding(WatchSubject *s, const Sighting *sighting) {
     memcpy(f->call_arguments, c->args, sizeof(f->call_arguments));
     evidence_set(f, "the profile refuses the system call %s (%d): the program was told %s", name ?: "without a name",
                  c->nr, strerrorname_np(sighting->call_errno) ?: "an error");
-    if (watch_may_collect(s)) {
-        (void) evidence_collect(s, sighting->host_pid, sighting->pidfd, f);
-        watch_report(s, TAKE_PTR(f));
-    } else {
+    bool all = watch_may_collect(s);
+    if ((all ? evidence_collect_member : evidence_process)(s, sighting->host_pid, sighting->pidfd, f) < 0 ||
+        f->start_time != sighting->start_time)
+        evidence_forget(f); /* it has ended, and its number may be another's */
+    else if (!all)
         evidence_program(sighting->host_pid, f);
+    /* What lives has to be known by its process, or it could not be removed. */
+    if (all || f->start_time > 0)
+        watch_report(s, TAKE_PTR(f));
+    else
         watch_count(s, TAKE_PTR(f));
-    }
 }

@@ -41,6 +41,24 @@ int evidence_open(pid_t host_pid) {
     return fd >= 0 ? fd : errno == ENOENT ? -ESRCH : -errno;
 }
 
+/* In its group, or in one below that. cgroup2's line is the first where there is no other, and the last where there are. */
+static bool is_member(const WatchSubject *s, int dir_fd) {
+    char text[4096];
+    size_t n = strlen(s->cgroup_path);
+    if (evidence_read(dir_fd, "cgroup", text, sizeof(text)) < 0)
+        return false;
+    const char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+    if (!line)
+        return false;
+    line += *line == '\n';
+    return strncmp(line + 3, s->cgroup_path, n) == 0 && (line[3 + n] == '\n' || line[3 + n] == '/');
+}
+
+int evidence_open_member(const WatchSubject *s, pid_t host_pid) {
+    _cleanup_fd_ int dir_fd = evidence_open(host_pid);
+    return dir_fd < 0 || is_member(s, dir_fd) ? TAKE_FD(dir_fd) : -ESRCH;
+}
+
 ssize_t evidence_read(int dir_fd, const char *name, char *buffer, size_t size) {
     _cleanup_fd_ int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -errno : fd_read_all(fd, buffer, size - 1);
@@ -392,10 +410,20 @@ static void hash_program(const WatchSubject *s, Finding *f, int dir_fd) {
     evidence_hash_for((WatchSubject *) s, fd, f);
 }
 
-int evidence_process(pid_t host_pid, int pidfd, Finding *f) {
+void evidence_forget(Finding *f) {
+    forget(f);
+    free(f->program);
+    f->program = NULL;
+    f->program_dev = 0;
+    f->program_ino = f->program_size = 0;
+    f->has_size = false;
+    f->program_sha256[0] = 0;
+}
+
+int evidence_process(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
     pid_t parent;
     unsigned depth;
-    _cleanup_fd_ int dir_fd = evidence_open(host_pid);
+    _cleanup_fd_ int dir_fd = pidfd == -ESRCH ? -ESRCH : evidence_open_member(s, host_pid);
     if (dir_fd < 0)
         return dir_fd;
     if (!read_stat(dir_fd, f->process_name, &parent, &f->start_time))
@@ -411,11 +439,10 @@ int evidence_process(pid_t host_pid, int pidfd, Finding *f) {
     return -ESRCH;
 }
 
-int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+static int collect(const WatchSubject *s, int dir_fd, pid_t host_pid, int pidfd, Finding *f) {
     pid_t parent;
     unsigned depth;
     f->host_pid = host_pid;
-    _cleanup_fd_ int dir_fd = evidence_open(host_pid);
     if (dir_fd < 0)
         return dir_fd;
     if (pidfd >= 0 && process_pidfd_pid(pidfd) != host_pid)
@@ -437,4 +464,14 @@ int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *
         return 0;
     forget(f);
     return -ESRCH;
+}
+
+int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+    _cleanup_fd_ int dir_fd = evidence_open(host_pid);
+    return collect(s, dir_fd, host_pid, pidfd, f);
+}
+
+int evidence_collect_member(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+    _cleanup_fd_ int dir_fd = pidfd == -ESRCH ? -ESRCH : evidence_open_member(s, host_pid);
+    return collect(s, dir_fd, host_pid, pidfd, f);
 }

@@ -382,13 +382,13 @@ static void submit(WatchSubject *s, Finding *consume_finding, pid_t pid, int pid
     Finding *f = consume_finding;
     f->host_pid = pid;
     if (!collect) {
-        if (evidence_process(pid, pidfd, f) >= 0)
+        if (evidence_process(s, pid, pidfd, f) >= 0)
             watch_report(s, f);
         else
             watch_count(s, f);
         return;
     }
-    if (evidence_collect(s, pid, pidfd, f) < 0) {
+    if (evidence_collect_member(s, pid, pidfd, f) < 0) {
         size_t n = strlen(f->evidence);
         (void) snprintf(f->evidence + n, sizeof(f->evidence) - n, "; the process had ended before it was looked at");
     }
@@ -431,15 +431,21 @@ void foreign_opened(WatchSubject *s, const Sighting *sighting) {
     f->first_usec = f->last_usec = sighting->time_usec;
     f->count = sighting->count;
     bool collect = watch_may_collect(s);
-    if (collect)
+    if (collect && sighting->pidfd != -ESRCH)
         wait_for_exec(f, sighting->host_pid, script);
     submit(s, f, sighting->host_pid, sighting->pidfd, collect);
 }
 
-/* Those that fanotify does not tell: what is on no mount that was marked. */
+bool foreign_is_marked(const WatchSubject *s, uint64_t mount_id) {
+    int i = index_of(s, mount_id);
+    return i >= 0 && s->marked >> i & 1;
+}
+
+/* By fanotify, which does not tell what is on a mount that was not marked. */
 static bool is_told(const WatchSubject *s, int file_fd, Origin o) {
-    return (o == ORIGIN_LAYER || o == ORIGIN_CHANGED || o == ORIGIN_MOUNT) && foreign_is_local(s, file_fd) &&
-           !intake_missing_marks(s->watch->intake);
+    struct statx x;
+    return (o == ORIGIN_LAYER || o == ORIGIN_CHANGED || o == ORIGIN_MOUNT) && ask(file_fd, &x) &&
+           foreign_is_marked(s, x.stx_mnt_id);
 }
 
 /* A script that was itself executed has given the process its name: fanotify has told of that one. */
@@ -491,27 +497,29 @@ static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t 
         submit(s, f, pid, -EBADF, watch_may_collect(s));
 }
 
-static void look_at_program(WatchSubject *s, pid_t host_pid, bool unseen) {
+static void look_at_program(WatchSubject *s, pid_t host_pid, int program_fd, bool unseen) {
     char path[PATH_MAX];
-    _cleanup_fd_ int dir_fd = evidence_open(host_pid);
-    _cleanup_fd_ int exe = dir_fd < 0 ? -EBADF : openat(dir_fd, "exe", O_PATH | O_CLOEXEC);
+    _cleanup_fd_ int dir_fd = evidence_open_member(s, host_pid);
+    _cleanup_fd_ int opened = dir_fd < 0 || program_fd >= 0 ? -EBADF : openat(dir_fd, "exe", O_PATH | O_CLOEXEC);
+    int exe = program_fd >= 0 ? program_fd : opened;
     if (exe < 0)
         return;
     Origin o = foreign_origin(s, exe, path);
-    if (o == ORIGIN_IMAGE && (watch_wants(s, FINDING_FOREIGN_SCRIPT) || watch_wants(s, FINDING_FOREIGN_PROGRAM)))
+    if (o == ORIGIN_IMAGE && dir_fd >= 0 &&
+        (watch_wants(s, FINDING_FOREIGN_SCRIPT) || watch_wants(s, FINDING_FOREIGN_PROGRAM)))
         look_for_script(s, dir_fd, path, host_pid, unseen);
     if (o == ORIGIN_IMAGE || (!unseen && is_told(s, exe, o)) || (o == ORIGIN_MEMFD && s->init && host_pid == s->pid))
         return;
     FindingKind kind = o == ORIGIN_DELETED ? FINDING_DELETED_PROGRAM : FINDING_FOREIGN_PROGRAM;
     Finding *f = watch_wants(s, kind) ? make_finding(s, kind, o, path, exe) : NULL;
     if (f)
-        submit(s, f, host_pid, -EBADF, watch_may_collect(s));
+        submit(s, f, host_pid, dir_fd < 0 ? -ESRCH : -EBADF, watch_may_collect(s));
 }
 
-void foreign_executed(WatchSubject *s, pid_t host_pid) {
-    look_at_program(s, host_pid, false);
+void foreign_executed(WatchSubject *s, pid_t host_pid, int program_fd) {
+    look_at_program(s, host_pid, program_fd, false);
 }
 
 void foreign_unseen(WatchSubject *s, pid_t host_pid) {
-    look_at_program(s, host_pid, true);
+    look_at_program(s, host_pid, -EBADF, true);
 }

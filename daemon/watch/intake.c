@@ -5,12 +5,14 @@
  *
  * fanotify tells each file that is opened to be executed on a mount that is marked; marks are on mounts of containers alone,
  * so that the host's own programs cost nothing. Its event brings the file open, which is why only mounts of file systems
- * that never wait for anybody are marked (watch.c): the kernel opens it in our read(). A file of the image, which is what
- * nearly all are, costs the event, statx, readlink, openat2 and close, and is forgotten.
+ * that never wait for anybody are marked (watch.c): the kernel opens it in our read(), and without waiting for a lease that
+ * somebody has on it. A file of the image, which is what nearly all are, costs the event, statx, readlink, openat2 and close,
+ * and is forgotten.
  *
  * The process connector tells each exec and each change of name of the whole host: there is no narrower way to ask. A
  * filter on the socket drops everything else, and on kernels that can be told which events are wanted (6.6) nothing else is
- * made for us. For each that is left one file of /proc says whose it is. It is only listened to while there are subjects.
+ * made for us. For each that is left one file of /proc says whose it is, and its program, where fanotify has not told of it
+ * (a memfd), is held until it is looked at: it may be over by then. It is only listened to while there are subjects.
  * Messages come from the kernel alone: those of other senders have a port number and are passed over.
  *
  * Nothing here waits for the look: what does not fit into its queue is counted.
@@ -25,6 +27,7 @@
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/stat.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -38,6 +41,7 @@
 
 #define QUEUE_BYTES         (4 * 1024 * 1024)
 #define MESSAGES_BATCH      512U
+#define MARKS_BATCH         64U
 #define WHAT_EXEC           0x00000002U
 #define WHAT_COMM           0x00000200U
 #define REFILL_USEC         10000U
@@ -47,6 +51,9 @@
 /* As glibc and the kernel's headers have them from 6.1 and 2.37 on. */
 #ifndef FAN_REPORT_PIDFD
 #define FAN_REPORT_PIDFD 0x00000080
+#endif
+#ifndef FAN_NOPIDFD
+#define FAN_NOPIDFD (-1)
 #endif
 
 struct Intake {
@@ -79,7 +86,7 @@ static int event_pidfd(const struct fanotify_event_metadata *m) {
     const struct fanotify_event_info_pidfd *p = (const void *) ((const char *) m + m->metadata_len);
     if (m->event_len < m->metadata_len + sizeof(*p) || p->hdr.info_type != FAN_EVENT_INFO_TYPE_PIDFD)
         return -EBADF;
-    return p->pidfd >= 0 ? p->pidfd : -EBADF;
+    return p->pidfd >= 0 ? p->pidfd : p->pidfd == FAN_NOPIDFD ? -ESRCH : -EBADF;
 }
 
 static void on_opened(Intake *i, const struct fanotify_event_metadata *m) {
@@ -102,21 +109,32 @@ static void count_lost(Intake *i) {
     (void) pthread_mutex_unlock(&w->lock);
 }
 
-static void on_marks(Intake *i) {
-    char buffer[8192] __attribute__((aligned(8)));
-    ssize_t n = read(i->marks_fd, buffer, sizeof(buffer));
-    if (n < 0 && errno != EAGAIN && errno != EINTR)
-        count_lost(i); /* EMFILE: the file could not be opened for us */
-    if (n <= 0)
+static void on_mark(Intake *i, const struct fanotify_event_metadata *m) {
+    if (!(m->mask & FAN_Q_OVERFLOW) && m->fd >= 0) {
+        on_opened(i, m);
         return;
-    size_t left = (size_t) n;
-    for (struct fanotify_event_metadata *m = (void *) buffer; FAN_EVENT_OK(m, left); m = FAN_EVENT_NEXT(m, left)) {
-        if (m->mask & FAN_Q_OVERFLOW)
+    }
+    count_lost(i);
+    (void) fd_close(event_pidfd(m));
+}
+
+/*
+ * One at a time, and only where there is one: then any error is that of the kernel's own open of its file for us. That is
+ * EMFILE, or EAGAIN where somebody holds a lease on it, for whose end it does not wait. With several to a read the kernel
+ * would keep the error of all but the first for itself.
+ */
+static void on_marks(Intake *i) {
+    struct {
+        struct fanotify_event_metadata m;
+        struct fanotify_event_info_pidfd pidfd;
+    } event;
+    struct pollfd p = { .fd = i->marks_fd, .events = POLLIN };
+    for (unsigned k = 0; k < MARKS_BATCH && (k == 0 || poll(&p, 1, 0) > 0); k++) {
+        ssize_t n = read(i->marks_fd, &event, sizeof(event));
+        if (n < 0 && errno != EINTR)
             count_lost(i);
-        else if (m->fd >= 0)
-            on_opened(i, m);
-        else
-            (void) fd_close(event_pidfd(m));
+        else if (n > 0 && FAN_EVENT_OK(&event.m, n))
+            on_mark(i, &event.m);
     }
 }
 
@@ -201,6 +219,20 @@ static int open_events(void) {
     return TAKE_FD(fd);
 }
 
+/* Its program, if it is on no mount that is marked; -EBADF: it is, or is not to be had. */
+static int program_of(const WatchSubject *s, pid_t pid) {
+    char path[40];
+    struct statx x;
+    (void) snprintf(path, sizeof(path), "/proc/%d/exe", (int) pid);
+    if (!watch_wants(s, FINDING_FOREIGN_PROGRAM))
+        return -EBADF;
+    _cleanup_fd_ int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd < 0 || statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &x) < 0 ||
+        x.stx_mnt_id == s->usr_mount || x.stx_mnt_id == s->root_mount || foreign_is_marked(s, x.stx_mnt_id))
+        return -EBADF;
+    return TAKE_FD(fd);
+}
+
 static void on_event(Intake *i, const struct proc_event *e) {
     if (e->what != WHAT_EXEC && e->what != WHAT_COMM)
         return;
@@ -213,8 +245,11 @@ static void on_event(Intake *i, const struct proc_event *e) {
         .file_fd = -EBADF,
         .count = 1,
     };
-    if (g.subject)
-        watch_sighted(i->watch, &g);
+    if (!g.subject)
+        return;
+    if (g.kind == SIGHTING_EXECUTED)
+        g.file_fd = program_of(g.subject, pid);
+    watch_sighted(i->watch, &g);
 }
 
 static void on_events(Intake *i) {
@@ -291,6 +326,7 @@ static void add_fresh(Intake *i) {
         struct epoll_event e = { .events = EPOLLIN, .data.ptr = l };
         if (atomic_load(&l->subject->closed) || i->n_listeners >= LISTENERS_TOTAL_MAX ||
             listeners_of(i, l->subject) >= LISTENERS_MAX || epoll_ctl(i->epoll_fd, EPOLL_CTL_ADD, l->fd, &e) < 0) {
+            atomic_store(&l->subject->calls_unheard, true);
             listener_free(i, l);
             continue;
         }
@@ -407,7 +443,7 @@ static int add_own(Intake *i, int *fd) {
 /* A queue with an end: what does not fit is told as an overflow. Marks are as many as containers have mounts. */
 static void open_sources(Intake *i) {
     i->marks_fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_PIDFD | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_MARKS,
-                                O_RDONLY | O_CLOEXEC | O_LARGEFILE | O_NOATIME);
+                                O_RDONLY | O_CLOEXEC | O_LARGEFILE | O_NOATIME | O_NONBLOCK);
     if (i->marks_fd < 0)
         (void) snprintf(i->no_marks, sizeof(i->no_marks), "fanotify: %s", strerror(errno));
     i->events_fd = open_events();

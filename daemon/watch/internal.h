@@ -71,7 +71,10 @@ struct WatchSubject {
     uint64_t
         mounts[WATCH_MOUNTS_MAX]; /* ids, as statx tells them, of its mounts from which something can be executed */
     size_t n_mounts;
-    uint64_t local; /* bit I: mounts[I] is on a file system that answers by itself */
+    uint64_t local;            /* bit I: mounts[I] is on a file system that answers by itself */
+    uint64_t marked;           /* bit I: fanotify tells what is opened on mounts[I] to be executed */
+    bool unmarked;             /* one that was to be marked could not be */
+    atomic_bool calls_unheard; /* a listener could not be kept */
     WatchMount nodes[WATCH_MOUNTS_MAX];
     uint64_t root_mount, usr_mount; /* of them: the overlay at /, and that of the image `host` at /usr (0: none) */
     SeccompProgram *program;        /* whose answers refused calls get; NULL: not at hand, then EPERM */
@@ -91,7 +94,9 @@ struct WatchSubject {
     /* the intake alone */
     uint64_t call_tokens, tokens_usec;
     struct CallSeen {
-        pid_t host_pid;
+        pid_t thread;        /* who called */
+        pid_t host_pid;      /* whose thread that is */
+        uint64_t start_time; /* of that process */
         int number;
         uint64_t time_usec, count; /* when it was told last, and how often seen since */
         struct seccomp_data call;
@@ -111,8 +116,9 @@ typedef struct Sighting {
     SightingKind kind;
     WatchSubject *subject; /* a reference; NULL: not known */
     pid_t host_pid;
-    int pidfd;   /* -EBADF: not known */
-    int file_fd; /* -EBADF */
+    int pidfd;           /* -EBADF: not known; -ESRCH: it had ended */
+    int file_fd;         /* OPENED: that file; EXECUTED: the program, if nobody else tells of it. -EBADF */
+    uint64_t start_time; /* of the process that made the CALL */
     uint64_t time_usec;
     struct seccomp_data call;
     int call_errno;
@@ -208,6 +214,8 @@ void reader_waited(uint64_t usec);
 
 /* evidence.c */
 int evidence_open(pid_t host_pid); /* /proc/PID */
+/* The same of a process of S's: -ESRCH of any other, so that what is read by it is nobody else's. */
+int evidence_open_member(const WatchSubject *s, pid_t host_pid);
 ssize_t evidence_read(int dir_fd, const char *name, char *buffer, size_t size);
 /* As evidence_hash(), within S's share of work. */
 void evidence_hash_for(WatchSubject *s, int file_fd, Finding *f);
@@ -220,8 +228,12 @@ bool evidence_identity(int fd, const char *name, Finding *f);
 /* evidence.c: fills in what /proc says of the process HOST_PID (program included unless it is there already). Fields that
  * cannot be had stay empty. PIDFD >= 0: what was read before the process ended is kept only if it was still it. */
 int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
-/* Only what names the process: pids, start time, name. */
-int evidence_process(pid_t host_pid, int pidfd, Finding *f);
+/* The same of a process of S's; -ESRCH, and nothing is filled in, where it is none. PIDFD -ESRCH: it is known to have ended. */
+int evidence_collect_member(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
+/* Only what names the process, which has to be S's: pids, start time, name. */
+int evidence_process(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
+/* What was collected is another's: nothing of the process is left in F, its program included. */
+void evidence_forget(Finding *f);
 /* Size and SHA-256 of FILE_FD, and its identity. */
 void evidence_hash(int file_fd, Finding *f);
 void evidence_set(Finding *f, const char *format, ...) _printf_(2, 3);
@@ -245,9 +257,12 @@ bool foreign_is_local(const WatchSubject *s, int file_fd);
 bool foreign_is_image(const WatchSubject *s, int file_fd, uint64_t mount_id);
 /* The look's thread: a file was opened to be executed; a program was executed. */
 void foreign_opened(WatchSubject *s, const Sighting *sighting);
-void foreign_executed(WatchSubject *s, pid_t host_pid);
+/* PROGRAM_FD: what it was; -EBADF: what it is now. */
+void foreign_executed(WatchSubject *s, pid_t host_pid, int program_fd);
 /* The same for one that nobody has told of, because it was there before. */
 void foreign_unseen(WatchSubject *s, pid_t host_pid);
+/* Does fanotify tell when FILE_FD, on the mount MOUNT_ID, is executed? */
+bool foreign_is_marked(const WatchSubject *s, uint64_t mount_id);
 /* PATH in the root of the process DIR_FD (/proc/PID), relative to its working directory if it is: an O_PATH fd. */
 int foreign_resolve(const WatchSubject *s, int dir_fd, const char *path);
 /* Exposed for tests: is this an interpreter, and which of its arguments is the script? NULL: none. */

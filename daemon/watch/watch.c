@@ -224,18 +224,28 @@ static void add_mount(WatchSubject *s, uint64_t id, bool local) {
     s->mounts[s->n_mounts++] = id;
 }
 
+/* Of one that could not be marked the process connector has to tell, and its executions may be over when they are looked at. */
+static void mark(WatchSubject *s, int fd, uint64_t id) {
+    bool marked = intake_mark(s->watch->intake, fd) >= 0;
+    for (size_t i = 0; i < s->n_mounts; i++)
+        if (s->mounts[i] == id)
+            s->marked |= (uint64_t) marked << i;
+    s->unmarked |= !marked;
+}
+
 /* A mount of the container's own at TARGET, other than that at the root. MOUNTS: to tell its type; NULL: a tmpfs of ours. */
-static int add_place(WatchSubject *s, int root_fd, const char *target, const Mountinfo *mounts) {
+static void add_place(WatchSubject *s, int root_fd, const char *target, const Mountinfo *mounts) {
     _cleanup_fd_ int fd = path_open_at(root_fd, target, O_PATH | O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
     uint64_t id;
     bool is_root, local = !mounts;
     if (fd < 0 || !mount_of(fd, &id, &is_root) || id == s->root_mount || !is_root)
-        return -ENOENT;
+        return;
     for (size_t i = 0; mounts && i < mounts->n; i++)
         if (mounts->items[i].id == id)
             local = type_is_local(mounts->items[i].type);
     add_mount(s, id, local);
-    return local && !s->image_only ? intake_mark(s->watch->intake, fd) : 0;
+    if (local && !s->image_only)
+        mark(s, fd, id);
 }
 
 /* The image `host` has its /usr on a mount of its own, which is an overlay as the root is. */
@@ -275,12 +285,11 @@ static int find_mounts(WatchSubject *s, int dir_fd, const SandboxSpec *spec) {
         volumes = false;
     for (size_t i = 0; i < spec->n_mounts; i++)
         if (spec->mounts[i].kind == SANDBOX_MOUNT_TMPFS || volumes)
-            (void) add_place(s, root, spec->mounts[i].target,
-                             spec->mounts[i].kind == SANDBOX_MOUNT_VOLUME ? &mounts : NULL);
-    (void) add_place(s, root, "/dev/shm", NULL);
+            add_place(s, root, spec->mounts[i].target, spec->mounts[i].kind == SANDBOX_MOUNT_VOLUME ? &mounts : NULL);
+    add_place(s, root, "/dev/shm", NULL);
     add_usr(s, root);
     if (local && !spec->image_only && !spec->read_only)
-        (void) intake_mark(s->watch->intake, root);
+        mark(s, root, s->root_mount);
     return 0;
 }
 
@@ -516,7 +525,7 @@ static void on_sighting(Sighting *g) {
         foreign_opened(s, g);
         return;
     case SIGHTING_EXECUTED:
-        foreign_executed(s, g->host_pid);
+        foreign_executed(s, g->host_pid, g->file_fd);
         if (watch_wants(s, FINDING_PRELOAD))
             preload_look(s, g->host_pid);
         if (watch_wants(s, FINDING_DISGUISE))
@@ -683,13 +692,13 @@ Watch *watch_free(Watch *w) {
     WatchFoundItem item;
     if (!w)
         return NULL;
-    w->intake = intake_free(w->intake);
     (void) pthread_mutex_lock(&w->lock);
     w->ending = true;
     (void) pthread_cond_signal(&w->sighted);
     (void) pthread_mutex_unlock(&w->lock);
     if (w->look_runs)
         (void) pthread_join(w->look_thread, NULL);
+    w->intake = intake_free(w->intake); /* the look asks it what is missing */
     for (; w->n_sightings > 0; w->n_sightings--) {
         sighting_done(&w->sightings[w->first_sighting]);
         w->first_sighting = (w->first_sighting + 1) % WATCH_SIGHTINGS_MAX;
@@ -705,6 +714,14 @@ Watch *watch_free(Watch *w) {
     (void) pthread_mutex_destroy(&w->lock);
     free(w);
     return NULL;
+}
+
+const char *watch_subject_missing(const WatchSubject *s, FindingKind kind) {
+    if (kind == FINDING_REFUSED_CALL && atomic_load(&s->calls_unheard))
+        return "there were more programs with a filter of their own than can be listened to";
+    if ((kind == FINDING_FOREIGN_PROGRAM || kind == FINDING_FOREIGN_SCRIPT) && s->unmarked)
+        return intake_missing_marks(s->watch->intake) ?: "a mount of the container could not be marked for fanotify";
+    return watch_missing(s->watch, kind);
 }
 
 /* The look finds its own by /proc, which is always there. */

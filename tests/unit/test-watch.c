@@ -16,6 +16,7 @@
 #include <linux/filter.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,6 +32,7 @@
 
 #define BUSYBOX  "/bin/busybox"
 #define SEEN_MAX 256U
+#define LEASES   200U
 
 static struct Fixture {
     char directory[64];
@@ -83,6 +85,37 @@ static int install_filter(void) {
     return (int) syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
 }
 
+static int refused_thread(void *unused) {
+    (void) unused;
+    (void) syscall(SYS_mount, NULL, NULL, NULL, 0, NULL);
+    (void) pause();
+    return 0;
+}
+
+/* A refused call by a thread that is not the first. */
+static _Noreturn void call_in_thread(void) {
+    static char stack[65536] __attribute__((aligned(16)));
+    (void) clone(refused_thread, stack + sizeof(stack), CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, NULL);
+    (void) pause();
+    _exit(106);
+}
+
+/* Files that are opened to be executed, which they cannot be, and then have leases; and a refused call after all that. */
+static _Noreturn void hold_leases(void) {
+    (void) signal(SIGIO, SIG_IGN);
+    for (unsigned i = 0; i < LEASES; i++) {
+        char path[32];
+        (void) snprintf(path, sizeof(path), "/dev/shm/%u", i);
+        (void) close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0700));
+        (void) execve(path, (char *const[]){ path, NULL }, (char *const[]){ NULL });
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        (void) fcntl(fd, F_SETLEASE, F_WRLCK);
+    }
+    (void) syscall(SYS_mount, NULL, NULL, NULL, 0, NULL);
+    (void) pause();
+    _exit(107);
+}
+
 static void execute_memory(void) {
     char buffer[65536];
     int from = open("/bin/busybox", O_RDONLY | O_CLOEXEC), fd = memfd_create("rogue", MFD_CLOEXEC);
@@ -114,6 +147,10 @@ static _Noreturn void child(int go_fd, int socket, const char *script) {
         (void) syscall(SYS_mount, NULL, NULL, NULL, 0, NULL);
     if (strcmp(script, "memfd") == 0)
         execute_memory();
+    if (strcmp(script, "thread") == 0)
+        call_in_thread();
+    if (strcmp(script, "leases") == 0)
+        hold_leases();
     char *const argv[] = { (char *) "sh", (char *) "-c", (char *) script, NULL };
     execve("/bin/busybox", argv, (char *const[]){ (char *) "PATH=/bin", NULL });
     _exit(103);
@@ -319,6 +356,45 @@ static void refused_calls_are_told_and_counted(void **state) {
     stop();
 }
 
+/* The kernel tells of threads; what a finding names, and what is killed for it, are processes. */
+static void a_thread_is_its_process(void **state) {
+    NEEDS();
+    start("thread");
+    const Finding *f = wait_for(FINDING_REFUSED_CALL, NULL);
+    assert_int_equal(f->host_pid, t.pid);
+    assert_int_equal(f->pid, 1);
+    uint64_t start_time;
+    assert_int_equal(process_start_time(t.pid, &start_time), 0);
+    assert_int_equal(f->start_time, start_time);
+    stop();
+}
+
+/* The kernel would wait 45 s for each of them before the file could be opened for us. */
+static void a_lease_holds_nobody_up(void **state) {
+    NEEDS();
+    start("leases");
+    (void) wait_for(FINDING_REFUSED_CALL, NULL);
+    stop();
+}
+
+/* One a second is one a second, neither none nor many. */
+static void a_small_share_is_one_too(void **state) {
+    (void) state;
+    static Watch w;
+    static WatchSubject s;
+    for (unsigned rate = 1; rate < 12; rate++) {
+        w.config.calls_per_second = rate;
+        s = (WatchSubject){ .watch = &w };
+        assert_true(calls_refill(&s));
+        s.call_tokens = 0;
+        s.tokens_usec = watch_now() - 1100000U / rate;
+        assert_true(calls_refill(&s));
+        s.call_tokens = 0;
+        s.tokens_usec = watch_now() - 500000U / rate;
+        assert_false(calls_refill(&s));
+    }
+}
+
 /* It waits for itself; what it makes the daemon do is bounded. */
 static void a_loop_is_held_to_its_share(void **state) {
     NEEDS();
@@ -463,6 +539,9 @@ int main(void) {
         cmocka_unit_test(a_preloaded_library_is_found),
         cmocka_unit_test(a_new_name_is_found),
         cmocka_unit_test(refused_calls_are_told_and_counted),
+        cmocka_unit_test(a_thread_is_its_process),
+        cmocka_unit_test(a_lease_holds_nobody_up),
+        cmocka_unit_test(a_small_share_is_one_too),
         cmocka_unit_test(a_loop_is_held_to_its_share),
         cmocka_unit_test(an_ended_subject_is_silent),
         cmocka_unit_test(memory_that_is_executed_is_found),
