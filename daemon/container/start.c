@@ -189,7 +189,7 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
     return 0;
 }
 
-/* Best-effort, and told: what is not looked at is no worse held than before. */
+/* Best-effort, and told: what is not looked at is no worse held. A listener that nobody takes leaves its calls refused. */
 static void start_watch(StartJob *s, SandboxProcess *process) {
     const Container *c = s->job.container;
     if (process->calls_fd >= 0)

@@ -46,7 +46,7 @@
 #endif
 
 /* The fixed beginning, at most: up to the end of the guard of the native architecture. */
-#define PREAMBLE_MAX (4U + 7U + ELEMENTSOF(refused_commands))
+#define PREAMBLE_MAX (4U + 13U + ELEMENTSOF(refused_commands))
 
 /*
  * A told verdict that depends on arguments (seccomp-told.h). In between only: no program contains it, since
@@ -67,8 +67,11 @@ static const uint32_t refused_commands[] = {
 };
 #define TOLD_COMMANDS 2U
 
-/* That of daemons which knew no telling has one answer for all commands; their programs are still on disk. */
-typedef enum Guard { GUARD_TELLS, GUARD_SILENT, GUARD_OLD } Guard;
+/*
+ * The first is what is made here. Programs of older daemons are still on disk: theirs did not refuse other listeners, or told
+ * of nothing and had one answer for all commands.
+ */
+typedef enum Guard { GUARD_TELLS, GUARD_WITHOUT_LISTENER, GUARD_SILENT, GUARD_OLD } Guard;
 
 /* Two tables of calls in a section at most, and what lies between and behind them. */
 #define RANGES_OF_GAPS (2U * SECCOMP_CALLS_MAX + 4U)
@@ -104,11 +107,29 @@ static void land(Emitter *e, size_t at) {
 }
 
 /*
+ * Whoever has a listener may let the calls continue that it is told of, and where several filters tell of one call the kernel
+ * asks the newest. While our listener is open there can be no other; once it is closed there could, and what a profile refuses
+ * by telling would be open to whoever made it. So no filter below ours gets one: this refusal is an errno, which outranks
+ * every telling. Ours itself is installed before it is in force. The kernel takes the flags as 32 bits.
+ */
+static void emit_listener_guard(Emitter *e, const SeccompArchitecture *a) {
+    uint32_t seccomp_number = UINT32_MAX; /* no call has this number */
+    (void) seccomp_names_syscall("seccomp", a, &seccomp_number);
+    emit(e, JEQ, 0, 5, seccomp_number);
+    emit(e, LOAD, 0, 0, (uint32_t) offsetof(struct seccomp_data, args[1]) + LOW);
+    emit(e, AND, 0, 0, (uint32_t) SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    emit(e, JEQ, 1, 0, 0);
+    emit(e, RETURN, 0, 0, SECCOMP_RET_ERRNO | EBUSY);
+    emit(e, LOAD, 0, 0, OFFSET_NUMBER);
+}
+
+/*
  * The kernel takes the command as 32 bits: so does this, whatever the caller put into the upper half. file_setattr is
  * another name for the last two commands, and is answered as by the kernels that do not have it.
  */
 static void emit_guard(Emitter *e, const SeccompArchitecture *a, Guard guard) {
     const size_t n = ELEMENTSOF(refused_commands), told = guard == GUARD_OLD ? 0 : TOLD_COMMANDS;
+    const uint32_t told_answer = guard == GUARD_SILENT ? SECCOMP_RET_ERRNO : SECCOMP_RET_USER_NOTIF;
     const size_t answers = told > 0 ? 2 : 1;
     uint32_t ioctl_number = UINT32_MAX, setattr_number = UINT32_MAX; /* no call has this number */
     (void) seccomp_names_syscall("ioctl", a, &ioctl_number);
@@ -119,11 +140,13 @@ static void emit_guard(Emitter *e, const SeccompArchitecture *a, Guard guard) {
         emit(e, JEQ, (uint8_t) (n - 1 - i + (i < told ? 0 : answers - 1)), i + 1 == n ? (uint8_t) answers : 0,
              refused_commands[i]);
     if (told > 0)
-        emit(e, RETURN, 0, 0, (guard == GUARD_TELLS ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ERRNO) | EPERM);
+        emit(e, RETURN, 0, 0, told_answer | EPERM);
     emit(e, RETURN, 0, 0, SECCOMP_RET_ERRNO | EPERM);
     emit(e, LOAD, 0, 0, OFFSET_NUMBER);
     emit(e, JEQ, 0, 1, setattr_number);
     emit(e, RETURN, 0, 0, SECCOMP_RET_ERRNO | ENOSYS);
+    if (guard == GUARD_TELLS)
+        emit_listener_guard(e, a);
 }
 
 static void emit_preamble(Emitter *e, const SeccompArchitecture *native, Guard guard) {

@@ -5,7 +5,8 @@
  *
  * Whoever made such a call waits for our answer, and the answer is always the errno that the profile itself says: the
  * kernel's "let it continue" is never given, nothing that a pointer points at is read, and a listener that is closed makes
- * its calls fail. So a call is refused whatever happens here; what this adds is to know of it.
+ * its calls fail. So a call is refused whatever happens here; what this adds is to know of it. That holds because the program
+ * refuses the container a listener of its own (seccomp-compile.c): after ours is closed, it would be the one that is asked.
  *
  * A container's calls are answered so many a second, by a bucket that is filled every ten milliseconds. When it is empty the
  * container's listeners are left alone: a loop of refused calls waits for itself, in the thread that makes it, and costs the

@@ -316,7 +316,7 @@ static size_t listeners_of(const Intake *i, const WatchSubject *s) {
     return n;
 }
 
-/* A listener that is closed has its calls fail with ENOSYS: refused they are in any case. */
+/* A listener that is closed has its calls fail with ENOSYS; the program sees to it that nobody inside can have another. */
 static void add_fresh(Intake *i) {
     (void) pthread_mutex_lock(&i->watch->lock);
     CallsListener *fresh = TAKE_PTR(i->fresh);

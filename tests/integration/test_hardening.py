@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a container is: looked at from inside by ordinary programs, and from outside in the host's /proc."""
 
+import errno
 import os
 import pathlib
 import re
@@ -253,3 +254,42 @@ def test_verify_passes_and_names_each_control(kennel, pair):
     assert all(c["passed"] for c in result["checks"])
     out = kennel.kennel("verify", "one")
     assert out.code == 0
+
+
+# A filter that lets everything through, with a listener that nobody uses; a call without meaning that is told of.
+LISTENER = """
+import ctypes, os, struct, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+seccomp, swapon = {"x86_64": (317, 167), "aarch64": (277, 224)}[os.uname().machine]
+code = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0x7FFF0000))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 1, ctypes.addressof(code)))
+def call(*arguments):
+    return ctypes.get_errno() if libc.syscall(*arguments) < 0 else 0
+def attempt():
+    print(call(seccomp, 1, 0, program), call(seccomp, 1, 8, program), call(swapon, 0, 0), flush=True)
+attempt()
+while len(sys.argv) > 1 and not os.path.exists(sys.argv[1]):
+    time.sleep(0.05)
+attempt()
+"""
+
+
+def test_refused_calls_get_no_other_listener(daemon, scratch):
+    """Neither while the daemon has it, nor once it is closed: whoever listened could let refused calls continue."""
+    volume = pathlib.Path(scratch) / "volume"
+    volume.mkdir()
+    volume.chmod(0o777)
+    said, (refused, closed) = volume / "said", (f"0 {errno.EBUSY} {errno.EPERM}", f"0 {errno.EBUSY} {errno.ENOSYS}")
+    (volume / "listener.py").write_text(LISTENER)
+    container = daemon.start_container(
+        "-v", f"{volume}:/mnt", command=("sh", "-c", "python3 /mnt/listener.py /mnt/go >/mnt/said; exec sleep infinity")
+    )
+    wait_for(lambda: said.exists() and said.read_text(), "the first attempt")
+    assert said.read_text().splitlines() == [refused]
+    assert daemon.kennel("exec", container, "python3", "-c", LISTENER).ok().splitlines() == [refused] * 2
+    daemon.terminate(signal.SIGKILL, expected=-signal.SIGKILL)
+    (volume / "go").touch()
+    wait_for(lambda: said.read_text().count("\n") == 2, "the second attempt")
+    assert said.read_text().splitlines() == [refused, closed]
+    daemon.start()
+    assert daemon.kennel("exec", container, "python3", "-c", LISTENER).ok().splitlines() == [refused] * 2

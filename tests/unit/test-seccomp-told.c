@@ -277,32 +277,81 @@ static void memfds_can_be_taken_away(void **state) {
     }
 }
 
-/* What an older daemon left: the guard with one answer, and nothing told. */
+/*
+ * Whoever has a listener may let a told call continue, and of several filters' the newest is asked: so nobody inside has one.
+ * The kernel takes the flags as 32 bits.
+ */
+static void nobody_inside_gets_a_listener(void **state) {
+    static const uint64_t listens[] = { 8, 8 | 1, 8 | 2, 8 | 0x30, 0x100000008, UINT64_MAX };
+    static const uint64_t others[] = { 0, 1, 2, 4, 0x10, 0x20, 0x37, 0x800000000 };
+    SeccompProgram *p = compile("{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"architectures\":[\"SCMP_ARCH_X86\","
+                                "\"SCMP_ARCH_X32\"]}",
+                                false);
+    const struct sock_fprog *programs[] = { seccomp_program_fprog(p), seccomp_program_silent(p) };
+    const struct seccomp_data entries[] = {
+        call_of(number_of("seccomp"), SECCOMP_SET_MODE_FILTER, 0, 0),
+#ifdef __x86_64__
+        { .nr = (int) (SECCOMP_X32_BIT | 317), .arch = AUDIT_ARCH_X86_64 },
+        { .nr = 354, .arch = AUDIT_ARCH_I386 },
+#endif
+    };
+    for (size_t i = 0; i < ELEMENTSOF(entries) * ELEMENTSOF(programs); i++) {
+        const struct sock_fprog *f = programs[i % 2];
+        struct seccomp_data call = entries[i / 2];
+        for (size_t k = 0; k < ELEMENTSOF(listens); k++) {
+            call.args[1] = listens[k];
+            assert_int_equal(run(f, &call), SECCOMP_RET_ERRNO | EBUSY);
+            assert_int_equal(seccomp_program_answer(p, &call), ENOSYS);
+        }
+        for (size_t k = 0; k < ELEMENTSOF(others); k++) {
+            call.args[1] = others[k];
+            assert_int_equal(run(f, &call), SECCOMP_RET_ALLOW);
+        }
+    }
+    seccomp_program_unref(p);
+}
+
+static void take_out(struct sock_filter *code, size_t *n, size_t at, size_t count) {
+    memmove(&code[at], &code[at + count], (*n - at - count) * sizeof(*code));
+    *n -= count;
+    code[2].k -= (uint32_t) count;
+}
+
+/* What older daemons left: listeners not refused; the guard with one answer, and nothing told. */
 static void older_programs_are_taken(void **state) {
     SeccompProgram *p = compile(NULL, false), *q = NULL;
     const struct sock_fprog *f = seccomp_program_fprog(p);
-    const size_t guard_return = 4 + 2 + 5, size = (f->len - 1U) * sizeof(struct sock_filter);
-    struct sock_filter *code = calloc(f->len, sizeof(*code));
+    const size_t guard_return = 4 + 2 + 5, listener_guard = guard_return + 5;
+    size_t n = f->len;
+    struct sock_filter *code = calloc(n, sizeof(*code));
     assert_non_null(code);
-    memcpy(code, f->filter, guard_return * sizeof(*code));
-    memcpy(code + guard_return, f->filter + guard_return + 1, (f->len - guard_return - 1) * sizeof(*code));
-    code[2].k--;
+    memcpy(code, f->filter, n * sizeof(*code));
+    take_out(code, &n, listener_guard, 6);
+    assert_int_equal(seccomp_program_from_bytes(code, n * sizeof(*code), &q), 0);
+    assert_true(seccomp_program_tells(q));
+    struct seccomp_data listen = call_of(number_of("seccomp"), 1, SECCOMP_FILTER_FLAG_NEW_LISTENER, 0);
+    assert_int_equal(run(seccomp_program_fprog(q), &listen), SECCOMP_RET_ALLOW);
+    seccomp_program_unref(q);
+    take_out(code, &n, guard_return, 1);
     code[4].jf--;
     for (size_t i = 0; i < 5; i++)
         code[6 + i].jt = (uint8_t) (4 - i);
     code[10].jf = 1;
-    assert_int_equal(seccomp_program_from_bytes(code, size, &q), 0);
+    assert_int_equal(seccomp_program_from_bytes(code, n * sizeof(*code), &q), 0);
     struct seccomp_data call = call_of(number_of("ioctl"), 0, TIOCSTI, 0);
     assert_int_equal(run(seccomp_program_silent(q), &call), SECCOMP_RET_ERRNO | EPERM);
     call.args[1] = TIOCGWINSZ;
     assert_int_equal(run(seccomp_program_silent(q), &call), SECCOMP_RET_ALLOW);
     seccomp_program_unref(q);
+    take_out(code, &n, 5, 1); /* not one of ours */
+    assert_int_equal(seccomp_program_from_bytes(code, n * sizeof(*code), &q), -EINVAL);
     free(code);
 
     assert_int_equal(seccomp_program_from_bytes(f->filter, f->len * sizeof(*f->filter), &q), 0);
     assert_true(seccomp_program_tells(q));
     assert_int_equal(seccomp_program_silent(q)->len, f->len);
-    assert_memory_equal(seccomp_program_silent(q)->filter, seccomp_program_silent(p)->filter, size);
+    assert_memory_equal(seccomp_program_silent(q)->filter, seccomp_program_silent(p)->filter,
+                        f->len * sizeof(*f->filter));
     seccomp_program_unref(q);
     seccomp_program_unref(p);
 }
@@ -417,6 +466,37 @@ static void the_kernel_tells(void **state) {
     seccomp_program_unref(p);
 }
 
+/* 0 or the errno. A filter that lets everything through, with a listener that nobody uses. */
+static int listen_to_own(void) {
+    struct sock_filter allow = { .code = BPF_RET | BPF_K, .k = SECCOMP_RET_ALLOW };
+    struct sock_fprog program = { 1, &allow };
+    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program) < 0 ? errno : 0;
+}
+
+/* The listener's end is no other's beginning: what was told is refused, and cannot be taken over. */
+static void a_closed_listener_has_no_successor(void **state) {
+    SeccompProgram *p = compile(NULL, false);
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int listener = -1;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || seccomp_install(seccomp_program_fprog(p), &listener) < 0)
+            _exit(1);
+        if (listen_to_own() != EBUSY)
+            _exit(2);
+        close(listener);
+        if (call_raw("swapon", 0) != ENOSYS)
+            _exit(3);
+        if (listen_to_own() != EBUSY)
+            _exit(4);
+        _exit(call_raw("swapon", 0) == ENOSYS ? 0 : 5);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    seccomp_program_unref(p);
+}
+
 /* Nanoseconds of a call that is let through, below FPROG, with a listener or without. */
 static uint64_t price(const struct sock_fprog *fprog, bool listens) {
     int pipe_fds[2];
@@ -468,10 +548,12 @@ int main(void) {
         cmocka_unit_test(who_cannot_hand_over_is_not_told_of),
         cmocka_unit_test(both_programs_say_the_same),
         cmocka_unit_test(memfds_can_be_taken_away),
+        cmocka_unit_test(nobody_inside_gets_a_listener),
         cmocka_unit_test(older_programs_are_taken),
         cmocka_unit_test(rubbish_is_answered_too),
         cmocka_unit_test(calls_have_names),
         cmocka_unit_test(the_kernel_tells),
+        cmocka_unit_test(a_closed_listener_has_no_successor),
         cmocka_unit_test(other_calls_pay_nothing),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

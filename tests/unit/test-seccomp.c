@@ -203,11 +203,20 @@ static char *random_profile(unsigned entries, unsigned calls) {
     return text;
 }
 
+/* A call that the guard answers before any rule; which it is, is tested elsewhere (test-seccomp-told.c). */
+static bool is_guarded(const SeccompArchitecture *a, uint32_t nr, const uint64_t args[6]) {
+    uint32_t number;
+    return (args[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER) && seccomp_names_syscall("seccomp", a, &number) > 0 &&
+           nr == number;
+}
+
 static void check_against_rules(const SeccompProfile *p, const struct sock_fprog *f, unsigned calls) {
     for (unsigned n = 0; n < 20000; n++) {
         const SeccompArchitecture *a = p->architectures[dice((unsigned) p->n_architectures)];
         uint32_t nr = dice(calls + 4) | (strcmp(a->short_name, "x32") == 0 ? SECCOMP_X32_BIT : 0);
         uint64_t args[6] = { interesting(), interesting(), interesting() };
+        if (is_guarded(a, nr, args))
+            continue;
         uint32_t expected = evaluate(p, a->audit, nr, args), found = run(f, a->audit, nr, args);
         if (expected != found)
             fail_msg("call %u on %s (%#llx, %#llx, %#llx): %#x, the rules say %#x", nr, a->short_name,
@@ -305,6 +314,8 @@ static void agrees_with_libseccomp(void **state) {
             uint64_t args[6];
             for (unsigned k = 0; k < 6; k++)
                 args[k] = values[dice(ELEMENTSOF(values))];
+            if (is_guarded(profile.architectures[0], nr, args))
+                continue;
             uint32_t a = run(seccomp_program_silent(ours), profile.architectures[0]->audit, nr, args);
             uint32_t b = run(&theirs, profile.architectures[0]->audit, nr, args);
             if (a != b)
