@@ -109,7 +109,7 @@ static int start_prepare_labels(StartJob *s, Error *reterr) {
     return container_labels_prepare(s->job.container, reterr);
 }
 
-/* Nothing but a filter keeps programs from being executed from memfds on kernels before 6.3. */
+/* Nothing but a filter keeps programs from being executed from memfds on kernels before 6.3; later ones let them be mapped. */
 static int start_check_unfiltered(const StartJob *s, Error *reterr) {
     const Container *c = s->job.container;
     if (!c->spec->sandbox.image_only || sandbox_holds_memfds(c->registry->environment.sandbox))
@@ -126,9 +126,8 @@ static int start_compile(StartJob *s, Error *reterr) {
     if (spec->seccomp_unconfined)
         return start_check_unfiltered(s, reterr);
     const ContainerEnvironment *environment = &s->job.container->registry->environment;
-    bool without_memfd = spec->sandbox.image_only && !sandbox_holds_memfds(environment->sandbox);
     int r = seccomp_cache_get(environment->seccomp, spec->seccomp_profile, spec->sandbox.program.capabilities,
-                              without_memfd, &s->seccomp, reterr);
+                              spec->sandbox.image_only, &s->seccomp, reterr);
     if (r < 0)
         return r;
     const struct sock_fprog *p = seccomp_program_fprog(s->seccomp);

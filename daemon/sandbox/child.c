@@ -137,10 +137,11 @@ static int write_rule(int proc_fd, const char *path, const char *value) {
 }
 
 /*
- * What image_only takes beside its mounts. Both are rules of a namespace, of whoever writes, by whichever /proc: the pid
- * namespace's that no memfd is made that can be executed, and the user namespace's that there is none below it, whose root
- * could mount what it likes. The first is for the host's root alone to write, so it is done before the ids change, and
- * nobody inside can undo it; nor the second, for /proc/sys is read-only in there, and its mount nobody's to change.
+ * What image_only takes beside its mounts and its filter (mounts.c says why). Both are rules of a namespace, of whoever
+ * writes, by whichever /proc: the pid namespace's that no memfd is made that can be executed, and the user namespace's that
+ * there is none below it, whose root could mount what it likes. The first is for the host's root alone to write, so it is
+ * done before the ids change, and nobody inside can undo it; nor the second, for /proc/sys is read-only in there, and its
+ * mount nobody's to change.
  */
 static void restrict_execution(const ChildPlan *p) {
     if (!p->spec->image_only)

@@ -18,10 +18,17 @@
  * noexec, so that the kernel holds to it at no cost, whether a daemon runs or not. The root of the image `host`, whose
  * programs are all in /usr, is noexec. Any other root is read-only, but for directories of data, which are mounts of their
  * own on the same overlay: writable, noexec. Nobody inside can change a mount's flags or make one: that takes
- * CAP_SYS_ADMIN, which is refused with this policy, or a user namespace below, of which there can be none (child.c). memfds
- * are child.c's too. What stays open: memory that a program has written and then makes executable (JITs need it), System V
- * segments (SHM_EXEC), and what an interpreter of the image's reads and does. And fds of executables from outside, which
- * only a process outside can pass in.
+ * CAP_SYS_ADMIN, which is refused with this policy, or a user namespace below, of which there can be none (child.c).
+ *
+ * memfds are on a mount of the kernel's that is not noexec, and have a name (/proc/self/fd) that the dynamic linker opens: so
+ * the filter refuses to make any (seccomp_cache_get()). vm.memfd_noexec (child.c) is the second barrier, and the only one of a
+ * container without a filter: it takes their execute bits, not the right to map them.
+ *
+ * What stays open: memory without a name, or with one that only CAP_CHECKPOINT_RESTORE on the host opens
+ * (/proc/PID/map_files): what a program has written and then makes executable (JITs need it), shared or not, System V segments
+ * (SHM_EXEC), memfd_secret, which can be neither read nor mapped privately and so is nothing for the linker. A program has to
+ * put code there itself. And what an interpreter of the image's reads and does; and fds of executables from outside, which only
+ * a process outside can pass in.
  */
 
 #include "sandbox/devices.h"

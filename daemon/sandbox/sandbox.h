@@ -117,8 +117,8 @@ void sandbox_process_done(SandboxProcess *p);
 typedef struct SandboxHost SandboxHost;
 
 /*
- * Has the kernel vm.memfd_noexec (6.3)? Without it, a container of image_only needs a filter that refuses memfd_create
- * (seccomp_cache_get()), and a program that has none cannot be held to it.
+ * Has the kernel vm.memfd_noexec (6.3)? The filter of image_only refuses memfd_create (seccomp_cache_get()); where there is
+ * none, this keeps memfds from being executed, though not from being mapped. Without either there is no such container.
  */
 bool sandbox_holds_memfds(const SandboxHost *h);
 

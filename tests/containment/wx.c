@@ -15,6 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U
+#endif
+
 static char *const arguments[] = { (char *) "busybox", (char *) "echo", (char *) "ran", NULL };
 static char *const environment[] = { NULL };
 
@@ -30,14 +34,24 @@ static int run_by_path(int fd) {
     return refused(path);
 }
 
-static int run_memfd(int file, unsigned flags) {
+/* -1: refused, and said so. */
+static int copy_to_memfd(int file, unsigned flags) {
     struct stat st;
     off_t offset = 0;
     int fd = (int) syscall(SYS_memfd_create, "busybox", flags);
+    if (fd < 0 && errno == EINVAL && flags == MFD_NOEXEC_SEAL) /* before 6.3 */
+        fd = (int) syscall(SYS_memfd_create, "busybox", 0);
     if (fd < 0)
-        return refused("memfd_create");
+        return -refused("memfd_create");
     if (fstat(file, &st) < 0 || sendfile(fd, file, &offset, (size_t) st.st_size) != st.st_size)
-        return refused("copy");
+        return -refused("copy");
+    return fd;
+}
+
+static int run_memfd(int file, unsigned flags) {
+    int fd = copy_to_memfd(file, flags);
+    if (fd < 0)
+        return 1;
     (void) fchmod(fd, 0755);
     return run_by_path(fd);
 }
@@ -50,6 +64,12 @@ static int map(int fd, int prot) {
         return refused("mprotect");
     (void) puts("ran");
     return 0;
+}
+
+/* What is not to be executed can be mapped to be, if only it can be made. */
+static int map_memfd(int file, int prot) {
+    int fd = copy_to_memfd(file, MFD_NOEXEC_SEAL);
+    return fd < 0 ? 1 : map(fd, prot);
 }
 
 int main(int argc, char *argv[]) {
@@ -74,5 +94,9 @@ int main(int argc, char *argv[]) {
         return map(fd, PROT_READ | PROT_EXEC);
     if (strcmp(argv[1], "mprotect") == 0)
         return map(fd, PROT_READ);
+    if (strcmp(argv[1], "memfd-mmap") == 0)
+        return map_memfd(fd, PROT_READ | PROT_EXEC);
+    if (strcmp(argv[1], "memfd-mprotect") == 0)
+        return map_memfd(fd, PROT_READ);
     return 2;
 }
