@@ -253,6 +253,19 @@ static int check_ceilings(Daemon *d, Error *reterr) {
     return 0;
 }
 
+/*
+ * Modes do not say it: a security module's policy, or a mount, may keep root out as well. A file system that is full now need
+ * not be so later.
+ */
+static int probe_quarantine(int fd) {
+    static const char name[] = ".kennel-probe";
+    (void) unlinkat(fd, name, 0); /* what a daemon left that ended in between */
+    _cleanup_fd_ int file = openat(fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (file < 0)
+        return errno == ENOSPC || errno == EDQUOT ? 0 : -errno;
+    return unlinkat(fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
 /* Programs out of containers lie there: nobody but root may so much as look into it. */
 static int open_quarantine(Daemon *d, Error *reterr) {
     const char *path = d->config.quarantine;
@@ -269,6 +282,10 @@ static int open_quarantine(Daemon *d, Error *reterr) {
             "the quarantine directory %s belongs to uid %u and has mode %04o; it must be root's own, with "
             "mode 0700",
             path, st.st_uid, (unsigned) (st.st_mode & 07777));
+    int r = probe_quarantine(fd);
+    if (r < 0)
+        return error_failed(reterr, -r, "quarantine", "the quarantine directory %s cannot be written: %s", path,
+                            strerror(-r));
     d->quarantine_fd = TAKE_FD(fd);
     return 0;
 }

@@ -6,6 +6,7 @@ import grp
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import stat
@@ -16,7 +17,7 @@ import threading
 import time
 
 import pytest
-from kenneld import BUILD, KENNELD, PATIENCE, REPOSITORY, SLOWNESS, controllers, host_pids_of, wait_for
+from kenneld import BUILD, KENNELD, PATIENCE, REPOSITORY, SLOWNESS, Kenneld, controllers, host_pids_of, wait_for
 from varlink import Connection
 
 ACTIVATE = """
@@ -325,6 +326,42 @@ def test_refusals_are_logged_and_one_user_hides_none_of_anothers(make_daemon):
     daemon.socket.chmod(0o666)
     subprocess.run(daemon.client_command("ps"), user=65530, group=65530, extra_groups=[], capture_output=True, check=False, cwd="/")
     assert len(refusals(65530, "A connection was refused: uid {} is neither root")) == 1
+
+
+def test_quarantine_that_nothing_can_be_written_to(scratch):
+    """Said at the start, not when the first program is to be kept. As read-only as a security module would make it."""
+    quarantine = pathlib.Path(scratch) / "quarantine"
+    quarantine.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=0700", "quarantine", quarantine], check=True)
+    daemon = Kenneld(config=f"quarantine = {quarantine}\n")
+    try:
+        ended = subprocess.run(daemon.command(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE)
+    finally:
+        shutil.rmtree(daemon.base)
+        subprocess.run(["umount", quarantine], check=True)
+    assert ended.returncode != 0 and f"quarantine directory {quarantine} cannot be written: Read-only" in ended.stderr, ended
+
+
+def test_quarantine_is_left_empty_and_full_ones_are_taken(make_daemon, scratch):
+    quarantine = pathlib.Path(scratch) / "quarantine"
+    quarantine.mkdir(mode=0o700)
+    (quarantine / ".kennel-probe").touch()  # what a daemon left that ended meanwhile
+    make_daemon(config=f"quarantine = {quarantine}\n").terminate()
+    assert not list(quarantine.iterdir())
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=1,mode=0700", "quarantine", quarantine], check=True)
+    try:
+        make_daemon(config=f"quarantine = {quarantine}\n").terminate()
+    finally:
+        subprocess.run(["umount", quarantine], check=True)
+
+
+def test_suggested_quarantine_is_in_the_policies():
+    directory = "/var/lib/kennel-quarantine"
+    systemd = REPOSITORY / "systemd"
+    assert directory in (systemd / "kenneld.conf").read_text()
+    assert f"  {directory}/{{,**}} rw,\n" in (systemd / "apparmor" / "kenneld.in").read_text()
+    context = "any (system_u object_r kennel_var_lib_t ((s0) (s0)))"
+    assert f'(filecon "{directory}(/.*)?" {context})\n' in (systemd / "selinux" / "kennel.cil").read_text()
 
 
 INHERITED = ("NoNewPrivileges=", "SystemCall", "Restrict", "Lock", "MemoryDeny", "Protect", "Private", "IPAddress", "RuntimeDir")
