@@ -127,10 +127,13 @@ static int loopback_up(void) {
 static int write_rule(int proc_fd, const char *path, const char *value) {
     char found[8];
     _cleanup_fd_ int fd = openat(proc_fd, path, O_RDWR | O_CLOEXEC);
-    if (fd < 0 || write(fd, value, 1) != 1)
+    if (fd < 0)
         return -errno;
+    ssize_t n = write(fd, value, 1);
+    if (n != 1)
+        return n < 0 ? -errno : -EIO;
     /* As the kernel has it now: it rounds what it does not take. */
-    ssize_t n = pread(fd, found, sizeof(found), 0);
+    n = pread(fd, found, sizeof(found), 0);
     if (n < 0)
         return -errno;
     return n == 2 && found[0] == *value && found[1] == '\n' ? 0 : -ENOTSUP;
