@@ -50,11 +50,15 @@ static int make_as_overlay(SandboxHost *h, const char *const *options, unsigned 
     return r < 0 ? r : made < 0 ? made : TAKE_FD(fd);
 }
 
-/* Overlay takes layers by path; the paths name fds of ours and of nobody else. */
+/*
+ * Overlay takes layers by path; the paths name fds of ours and of nobody else. index=off, whatever the host's default: with it,
+ * links of the image to one file stay links to one when it is written to, and image_only would let a program be changed by
+ * another name that it has among the data.
+ */
 static int make_overlay(SandboxHost *h, int lower_fd, int second_lower_fd, int layer_fd, const char *context,
                         unsigned attributes) {
     char lower[64], upper[64], work[64];
-    const char *options[16];
+    const char *options[20]; /* seven pairs at most, and the end */
     size_t n = 0;
 
     if (second_lower_fd >= 0)
@@ -63,6 +67,7 @@ static int make_overlay(SandboxHost *h, int lower_fd, int second_lower_fd, int l
         (void) snprintf(lower, sizeof(lower), "/proc/self/fd/%d", lower_fd);
     options[n++] = "lowerdir", options[n++] = lower;
     options[n++] = "xino", options[n++] = "off";
+    options[n++] = "index", options[n++] = "off";
     if (layer_fd >= 0) {
         (void) snprintf(upper, sizeof(upper), "/proc/self/fd/%d/upper", layer_fd);
         (void) snprintf(work, sizeof(work), "/proc/self/fd/%d/work", layer_fd);

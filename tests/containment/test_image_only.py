@@ -242,6 +242,32 @@ def test_exec_joins_the_policy(kennel, wx_root, writable):
         assert control in text, rows
 
 
+@pytest.fixture
+def overlays_with_index():
+    """What some hosts have as their default: links to one file of the image stay links to one file when it is written to."""
+    parameter = pathlib.Path("/sys/module/overlay/parameters/index")
+    if not os.access(parameter, os.W_OK):
+        pytest.skip("the kernel's overlay has no such parameter")
+    before = parameter.read_text()
+    parameter.write_text("Y")
+    yield
+    parameter.write_text(before)
+
+
+@pytest.mark.usefixtures("overlays_with_index")
+def test_links_of_the_images_are_files_of_their_own(kennel, busybox_root, cache_directory):
+    """One file of the image's under two names, where data is and where programs are: what is written is data."""
+    root = cache_directory / "linked"
+    subprocess.run(["cp", "-a", busybox_root, root], check=True)
+    (root / "bin" / "linked").write_text("#!/bin/sh\necho the image\n")
+    (root / "bin" / "linked").chmod(0o755)
+    (root / "var").mkdir(exist_ok=True)
+    os.link(root / "bin" / "linked", root / "var" / "linked")
+    script = "linked && printf '#!/bin/sh\\necho ran\\n' >/var/linked && cat /var/linked && linked"
+    result = kennel.run("--rootfs", root, "--exec-policy", "image-only", "--", "sh", "-c", script).ok()
+    assert result.splitlines() == ["the image", "#!/bin/sh", "echo ran", "the image"]
+
+
 def test_what_cannot_be_kept_is_refused(kennel):
     result = kennel.run("--exec-policy", "image-only", "--cap-add", "SYS_ADMIN", "--", "true")
     assert result.code != 0 and "CAP_SYS_ADMIN" in result.stderr, result
