@@ -49,7 +49,8 @@ int removal_open(CgroupGroup *group, pid_t first_pid, const RemovalTarget *targe
 
 /*
  * 0 and *RET, which has its outcome; -ESRCH if there is no such process in the container (RECEIPT_GONE if a start time was
- * given and it does not match any more); another -errno if nothing was killed, with REASON.
+ * given and it does not match any more); another -errno, with REASON, if nothing was killed because it cannot be told
+ * whether the process is there, or if not all of its descendants could be found: then those that were are killed.
  */
 int removal_run(const Removal *r, const RemovalTarget *target, Receipt *ret, Error *reason);
 /* Kills everything in GROUP until it is empty, whatever forks. */
