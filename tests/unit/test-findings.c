@@ -300,6 +300,21 @@ static void test_first_is_spared(void **state) {
     fixture_remove(f, c, true);
 }
 
+/* Another that is the first one in a pid namespace of its own is not the container's. */
+static void test_first_of_its_own_is_killed(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t pid = child_in(c);
+    int status;
+    Finding *found = finding_of(pid);
+    found->pid = 1;
+    container_found(c, found);
+    await_receipt(f, c);
+    assert_int_equal(container_finding(c, 0)->receipt.outcome, RECEIPT_DEAD);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    fixture_remove(f, c, true);
+}
+
 static void test_freeze(void **state) {
     Fixture *f = *state;
     Container *c = run_with(f, FINDING_FREEZE_CONTAINER);
@@ -424,6 +439,7 @@ int main(void) {
         FIXTURE_TEST(test_bounded_kills),
         FIXTURE_TEST(test_all_processes),
         FIXTURE_TEST(test_first_is_spared),
+        FIXTURE_TEST(test_first_of_its_own_is_killed),
         FIXTURE_TEST(test_freeze),
         FIXTURE_TEST(test_kill_container),
         FIXTURE_TEST(test_report_kills_nobody),
