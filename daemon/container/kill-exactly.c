@@ -30,7 +30,7 @@ typedef struct KillJob {
     pid_t first_pid;
     uint64_t finding;
     char quarantine[80]; /* name of the copy that is to be made; empty: none */
-    bool kept;
+    bool kept, still_frozen;
     Error not_kept;
     Receipt receipt;
     int result;
@@ -62,10 +62,23 @@ static void keep_evidence(void *userdata, pid_t host_pid, int pidfd) {
         k->kept = quarantine_keep(e->quarantine_fd, e->quarantine_max, k->quarantine, host_pid, &k->not_kept) >= 0;
 }
 
-static void mark(const KillJob *k) {
-    const Container *c = k->job.container;
-    int fd = k->frozen ? -1 : openat(c->state_fd, REMOVING, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+static int mark(const Container *c, Error *reterr) {
+    int fd = openat(c->state_fd, REMOVING, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_failed(reterr, errno, "kill", "the mark that the container is frozen cannot be written: %s",
+                            strerror(errno));
     (void) fd_close(fd);
+    return 0;
+}
+
+/* Once more, if it was thawed: what the removal could not do for want of descriptors can be done now. The mark stays where
+ * that is not certain. */
+static void unmark(KillJob *k, CgroupGroup *g) {
+    int r = cgroup_group_freeze(g, false, CONTAINER_FREEZE_USEC);
+    if (r >= 0 || r == -ENOENT || r == -ENODEV) /* or it has ended */
+        (void) unlinkat(k->job.container->state_fd, REMOVING, 0);
+    else
+        k->still_frozen = true;
 }
 
 static void kill_run(ContainerJob *j) {
@@ -73,6 +86,8 @@ static void kill_run(ContainerJob *j) {
     const Container *c = j->container;
     _cleanup_(cgroup_group_freep) CgroupGroup *g = NULL;
     k->result = cgroup_group_open(c->registry->environment.hierarchies, c->id, &g, NULL);
+    if (k->result >= 0 && !k->frozen)
+        k->result = mark(c, &k->error);
     if (k->result < 0)
         return;
     Removal removal = {
@@ -84,10 +99,9 @@ static void kill_run(ContainerJob *j) {
         .evidence = keep_evidence,
         .userdata = k,
     };
-    mark(k);
     k->result = removal_run(&removal, &k->target, &k->receipt, &k->error);
-    if (!k->frozen && cgroup_group_is_frozen(g) != 1)
-        (void) unlinkat(c->state_fd, REMOVING, 0);
+    if (!k->frozen)
+        unmark(k, g);
 }
 
 static void note_receipt(Container *c, KillJob *k) {
@@ -153,6 +167,8 @@ static void kill_done(ContainerJob *j) {
     } else if (k->finding > 0)
         log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, k->finding,
                     k->error.message);
+    if (k->still_frozen)
+        log_limited(LOG_ERR, "Container %s was frozen to kill a process in it, and cannot be thawed", c->id);
     if (k->not_kept.kind != ERROR_NONE)
         log_limited(LOG_WARNING, "Container %s: no copy is kept of the program of finding %" PRIu64 ": %s", c->id,
                     k->finding, k->not_kept.message);
@@ -284,7 +300,8 @@ int container_kill_exactly(Container *c, const RemovalTarget *target, bool desce
 void container_kill_repair(Container *c) {
     if (faccessat(c->state_fd, REMOVING, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return;
-    int r = cgroup_group_is_frozen(c->group) == 1 ? cgroup_group_freeze(c->group, false, CONTAINER_FREEZE_USEC) : 0;
+    /* whether it is frozen does not count: something in it may hold that up until later */
+    int r = cgroup_group_freeze(c->group, false, CONTAINER_FREEZE_USEC);
     if (r < 0) {
         log_error("Container %s was frozen by a daemon that has ended since, and cannot be thawed: %s", c->id,
                   strerror(-r));

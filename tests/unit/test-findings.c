@@ -315,6 +315,28 @@ static void test_first_of_its_own_is_killed(void **state) {
     fixture_remove(f, c, true);
 }
 
+/* Nobody would thaw it if the daemon were killed meanwhile. */
+static void test_nothing_is_frozen_unmarked(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t pid = child_in(c);
+    int status;
+    assert_int_equal(mkdirat(c->state_fd, "removing", 0700), 0);
+    container_found(c, finding_of(pid));
+    assert_true(c->killing);
+    while (c->killing)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_int_equal(fakes.n_removals, 0);
+    assert_false(container_finding(c, 0)->has_receipt);
+    assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+    assert_int_equal(unlinkat(c->state_fd, "removing", AT_REMOVEDIR), 0);
+    container_found(c, finding_of(pid));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    await_receipt(f, c);
+    assert_true(faccessat(c->state_fd, "removing", F_OK, 0) < 0);
+    fixture_remove(f, c, true);
+}
+
 static void test_freeze(void **state) {
     Fixture *f = *state;
     Container *c = run_with(f, FINDING_FREEZE_CONTAINER);
@@ -398,6 +420,13 @@ static void test_thawed(void **state) {
     assert_int_equal(container_state(c), CONTAINER_RUNNING);
     assert_false(fake_group_find(container_id(c))->frozen);
     assert_true(faccessat(c->state_fd, "removing", F_OK, 0) < 0);
+    /* nor does it stay one that is about to be frozen, which something in it that hangs holds up */
+    put(c->state_fd, "removing", "");
+    fake_group_find(container_id(c))->freeze = true;
+    reopen(f);
+    c = fixture_find(f, 1000, "x", NULL);
+    assert_false(fake_group_find(container_id(c))->freeze);
+    assert_true(faccessat(c->state_fd, "removing", F_OK, 0) < 0);
     /* one that somebody paused stays so */
     fake_group_find(container_id(c))->frozen = true;
     reopen(f);
@@ -440,6 +469,7 @@ int main(void) {
         FIXTURE_TEST(test_all_processes),
         FIXTURE_TEST(test_first_is_spared),
         FIXTURE_TEST(test_first_of_its_own_is_killed),
+        FIXTURE_TEST(test_nothing_is_frozen_unmarked),
         FIXTURE_TEST(test_freeze),
         FIXTURE_TEST(test_kill_container),
         FIXTURE_TEST(test_report_kills_nobody),
