@@ -15,8 +15,8 @@
  * process by then: it is found by a finding of its own, or by killing the container.
  *
  * Who dies between freezing and thawing leaves a frozen container. So the caller puts a file `removing` into the container's
- * state directory before, and removes it after; a recovery that finds it thaws the container, unless its record says that it
- * was paused (Removal.frozen).
+ * state directory before, unless it was paused (Removal.frozen), and removes it after; a recovery that finds it thaws the
+ * container.
  */
 
 #include "cgroup/group.h"
