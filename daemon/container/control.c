@@ -8,13 +8,10 @@
 
 #include "container/internal.h"
 #include "util/log.h"
-#include "util/paths.h"
 #include "watch/removal.h"
 
-#include <fcntl.h>
 #include <string.h>
 
-#define STATUS_MAX 65536U
 /* What a list of processes may keep of their commands: together, of one at least, and what an argument costs beside
  * its bytes. */
 #define LIST_COMMANDS_BYTES (8U * 1024U * 1024U)
@@ -59,33 +56,15 @@ int container_kill(Container *c, int sig, Error *reterr) {
     return 0;
 }
 
-/* The text of /proc/PID/status; NUL-terminated, to be freed. */
-static int read_status(pid_t pid, char **ret) {
-    char path[32];
-    (void) snprintf(path, sizeof(path), "/proc/%d/status", (int) pid);
-    size_t size;
-    return path_read_file_at(AT_FDCWD, path, 0, STATUS_MAX, ret, &size);
-}
-
-static const char *status_field(const char *status, const char *key) {
-    size_t n = strlen(key);
-    for (const char *line = status; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, key, n) == 0 && line[n] == ':')
-            return line + n + 1;
-    }
-    return NULL;
-}
-
 static uint64_t status_mask(const char *status, const char *key) {
-    const char *value = status_field(status, key);
+    const char *value = process_status_field(status, key);
     return value ? strtoull(value, NULL, 16) : 0;
 }
 
 /* The kernel drops a signal for a pid 1 that neither handles nor blocks it (blocked: sigwait and signalfd). */
 static bool can_receive(pid_t pid, int sig) {
     _cleanup_free_ char *status = NULL;
-    if (read_status(pid, &status) < 0)
+    if (process_status_read(pid, &status) < 0)
         return false;
     uint64_t bit = 1ULL << (sig - 1);
     return (status_mask(status, "SigCgt") | status_mask(status, "SigBlk")) & bit;

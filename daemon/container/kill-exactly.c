@@ -23,14 +23,21 @@
 #define KILLS_MAX 1024U /* that wait, of one container */
 #define TEXT_SIZE 192U
 
+/* A copy that is to be made of a finding's program. */
+typedef struct KeepRequest {
+    char name[80]; /* empty: none */
+    uint64_t program_dev, program_ino;
+    int program_fd; /* of what was opened, until it is copied */
+} KeepRequest;
+
 typedef struct KillJob {
     ContainerJob job;
     RemovalTarget target;
     bool descendants, frozen;
     pid_t first_pid;
     uint64_t finding;
-    char quarantine[80]; /* name of the copy that is to be made; empty: none */
-    bool kept;
+    KeepRequest keep;
+    bool kept, still_frozen;
     Error not_kept;
     Receipt receipt;
     int result;
@@ -54,18 +61,42 @@ static void describe_receipt(const Receipt *r, char ret[static TEXT_SIZE]) {
         (void) snprintf(ret + n, TEXT_SIZE - (size_t) n, " in %s", r->wait_channel[0] ? r->wait_channel : "the kernel");
 }
 
-/* While it is frozen: what it executes is what was found. */
-static void keep_evidence(void *userdata, pid_t host_pid, int pidfd) {
-    KillJob *k = userdata;
-    const ContainerEnvironment *e = &k->job.container->registry->environment;
-    if (k->quarantine[0])
-        k->kept = quarantine_keep(e->quarantine_fd, e->quarantine_max, k->quarantine, host_pid, &k->not_kept) >= 0;
+static int open_program(KeepRequest *q, pid_t host_pid, int pidfd, Error *reterr) {
+    q->program_fd = quarantine_open(host_pid, pidfd, q->program_dev, q->program_ino, reterr);
+    return q->program_fd;
 }
 
-static void mark(const KillJob *k) {
-    const Container *c = k->job.container;
-    int fd = k->frozen ? -1 : openat(c->state_fd, REMOVING, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+static int keep_program(const Container *c, KeepRequest *q, Error *reterr) {
+    const ContainerEnvironment *e = &c->registry->environment;
+    int r = quarantine_keep(e->quarantine_fd, e->quarantine_max, q->name, q->program_fd, reterr);
+    q->program_fd = fd_close(q->program_fd);
+    return r;
+}
+
+/* While it is frozen, so that it executes nothing else meanwhile. Copying takes longer, and comes after it goes on. */
+static void keep_evidence(void *userdata, pid_t host_pid, int pidfd) {
+    KillJob *k = userdata;
+    if (k->keep.name[0])
+        (void) open_program(&k->keep, host_pid, pidfd, &k->not_kept);
+}
+
+static int mark(const Container *c, Error *reterr) {
+    int fd = openat(c->state_fd, REMOVING, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return error_failed(reterr, errno, "kill", "the mark that the container is frozen cannot be written: %s",
+                            strerror(errno));
     (void) fd_close(fd);
+    return 0;
+}
+
+/* Once more, if it was thawed: what the removal could not do for want of descriptors can be done now. The mark stays where
+ * that is not certain. */
+static void unmark(KillJob *k, CgroupGroup *g) {
+    int r = cgroup_group_freeze(g, false, CONTAINER_FREEZE_USEC);
+    if (r >= 0 || r == -ENOENT || r == -ENODEV) /* or it has ended */
+        (void) unlinkat(k->job.container->state_fd, REMOVING, 0);
+    else
+        k->still_frozen = true;
 }
 
 static void kill_run(ContainerJob *j) {
@@ -73,6 +104,8 @@ static void kill_run(ContainerJob *j) {
     const Container *c = j->container;
     _cleanup_(cgroup_group_freep) CgroupGroup *g = NULL;
     k->result = cgroup_group_open(c->registry->environment.hierarchies, c->id, &g, NULL);
+    if (k->result >= 0 && !k->frozen)
+        k->result = mark(c, &k->error);
     if (k->result < 0)
         return;
     Removal removal = {
@@ -84,10 +117,11 @@ static void kill_run(ContainerJob *j) {
         .evidence = keep_evidence,
         .userdata = k,
     };
-    mark(k);
     k->result = removal_run(&removal, &k->target, &k->receipt, &k->error);
-    if (!k->frozen && cgroup_group_is_frozen(g) != 1)
-        (void) unlinkat(c->state_fd, REMOVING, 0);
+    if (!k->frozen)
+        unmark(k, g);
+    if (k->keep.program_fd >= 0)
+        k->kept = keep_program(c, &k->keep, &k->not_kept) >= 0;
 }
 
 static void note_receipt(Container *c, KillJob *k) {
@@ -101,7 +135,7 @@ static void note_receipt(Container *c, KillJob *k) {
         e->finding->receipt = k->receipt;
     }
     if (k->kept)
-        (void) snprintf(e->finding->quarantined, sizeof(e->finding->quarantined), "%s", k->quarantine);
+        (void) snprintf(e->finding->quarantined, sizeof(e->finding->quarantined), "%s", k->keep.name);
     container_finding_changed(c, e);
 }
 
@@ -153,6 +187,8 @@ static void kill_done(ContainerJob *j) {
     } else if (k->finding > 0)
         log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, k->finding,
                     k->error.message);
+    if (k->still_frozen)
+        log_limited(LOG_ERR, "Container %s was frozen to kill a process in it, and cannot be thawed", c->id);
     if (k->not_kept.kind != ERROR_NONE)
         log_limited(LOG_WARNING, "Container %s: no copy is kept of the program of finding %" PRIu64 ": %s", c->id,
                     k->finding, k->not_kept.message);
@@ -170,12 +206,15 @@ static KillRequest *take_request(Container *c) {
     return q;
 }
 
-static bool wants_copy(Container *c, uint64_t finding, char ret[static 80]) {
+static KeepRequest keep_request(Container *c, uint64_t finding) {
+    KeepRequest q = { .program_fd = -EBADF };
     const Finding *f = container_finding_numbered(c, finding);
     if (c->registry->environment.quarantine_max == 0 || !f || !quarantine_wants(f))
-        return false;
-    quarantine_name(c->id, f, ret);
-    return true;
+        return q;
+    quarantine_name(c->id, f, q.name);
+    q.program_dev = f->program_dev;
+    q.program_ino = f->program_ino;
+    return q;
 }
 
 static int kill_submit(Container *c, const KillRequest *q) {
@@ -190,8 +229,7 @@ static int kill_submit(Container *c, const KillRequest *q) {
     k->finding = q->finding;
     k->done = q->done;
     k->userdata = q->userdata;
-    if (!wants_copy(c, k->finding, k->quarantine))
-        k->quarantine[0] = 0;
+    k->keep = keep_request(c, k->finding);
     int r = container_job_submit(c, &k->job);
     if (r < 0)
         free(k);
@@ -284,7 +322,8 @@ int container_kill_exactly(Container *c, const RemovalTarget *target, bool desce
 void container_kill_repair(Container *c) {
     if (faccessat(c->state_fd, REMOVING, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
         return;
-    int r = cgroup_group_is_frozen(c->group) == 1 ? cgroup_group_freeze(c->group, false, CONTAINER_FREEZE_USEC) : 0;
+    /* whether it is frozen does not count: something in it may hold that up until later */
+    int r = cgroup_group_freeze(c->group, false, CONTAINER_FREEZE_USEC);
     if (r < 0) {
         log_error("Container %s was frozen by a daemon that has ended since, and cannot be thawed: %s", c->id,
                   strerror(-r));
@@ -300,21 +339,23 @@ typedef struct KeepJob {
     ContainerJob job;
     pid_t host_pid;
     uint64_t start_time, finding;
-    char name[80];
+    KeepRequest keep;
     int result;
     Error error;
 } KeepJob;
 
-/* The pidfd comes first: if it is the one that was found then, it is it all along. */
+/* The pidfd comes first: if it is the one that was found then, it is it all along. It runs meanwhile, and may execute
+ * something else: then that is another program, and is not kept. */
 static void keep_run(ContainerJob *j) {
     KeepJob *k = (KeepJob *) j;
-    const ContainerEnvironment *e = &j->container->registry->environment;
     uint64_t start_time;
     _cleanup_fd_ int pidfd = process_pidfd_open(k->host_pid);
     if (pidfd < 0 || process_start_time(k->host_pid, &start_time) < 0 || start_time != k->start_time)
         k->result = error_failed(&k->error, ESRCH, "quarantine", "its process has ended");
     else
-        k->result = quarantine_keep(e->quarantine_fd, e->quarantine_max, k->name, k->host_pid, &k->error);
+        k->result = open_program(&k->keep, k->host_pid, pidfd, &k->error);
+    if (k->result >= 0)
+        k->result = keep_program(j->container, &k->keep, &k->error);
 }
 
 static void keep_done(ContainerJob *j) {
@@ -328,13 +369,13 @@ static void keep_done(ContainerJob *j) {
     }
     if (!e)
         return;
-    (void) snprintf(e->finding->quarantined, sizeof(e->finding->quarantined), "%s", k->name);
+    (void) snprintf(e->finding->quarantined, sizeof(e->finding->quarantined), "%s", k->keep.name);
     container_finding_changed(c, e);
 }
 
 void container_keep_program(Container *c, const Finding *f) {
-    char name[80];
-    if (!wants_copy(c, f->number, name))
+    KeepRequest keep = keep_request(c, f->number);
+    if (!keep.name[0])
         return;
     KeepJob *k = calloc(1, sizeof(KeepJob));
     if (!k)
@@ -344,8 +385,8 @@ void container_keep_program(Container *c, const Finding *f) {
         .host_pid = f->host_pid,
         .start_time = f->start_time,
         .finding = f->number,
+        .keep = keep,
     };
-    memcpy(k->name, name, sizeof(k->name));
     if (container_job_submit(c, &k->job) < 0)
         free(k);
 }

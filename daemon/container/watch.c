@@ -317,7 +317,8 @@ static void kill_process(Container *c, FindingEntry *e) {
         f->action = FINDING_REPORT; /* of no single process */
         return;
     }
-    if (f->pid == 1 || (c->pid > 0 && f->host_pid == c->pid)) {
+    /* one inside a pid namespace of its own is 1 there, too */
+    if (c->pid > 0 ? f->host_pid == c->pid : f->pid == 1) {
         f->has_receipt = true;
         f->receipt = (Receipt){ .pid = f->pid, .host_pid = f->host_pid, .outcome = RECEIPT_SPARED };
         return;

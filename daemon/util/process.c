@@ -12,6 +12,7 @@
 
 #include "util/fds.h"
 #include "util/parse.h"
+#include "util/paths.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -23,6 +24,8 @@
 
 #define COMMAND_BYTES_MAX (32U * 1024U)
 #define COMMAND_ARGS_MAX  1024U
+/* A process may have 65,536 groups, which come before most of the rest. */
+#define STATUS_MAX (2U * 1024U * 1024U)
 
 /* From the kernel's include/uapi/linux/pidfd.h, 6.15: newer than the headers of the distributions we build on. */
 #define KENNEL_PIDFD_INFO_EXIT (1ULL << 3)
@@ -34,6 +37,16 @@ struct kennel_pidfd_info {
 #define KENNEL_PIDFD_GET_INFO _IOWR(0xFF, 11, struct kennel_pidfd_info)
 
 /* ---- pidfds ---- */
+
+const char *process_status_field(const char *status, const char *key) {
+    size_t n = strlen(key);
+    for (const char *line = status; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, key, n) == 0 && line[n] == ':')
+            return line + n + 1;
+    }
+    return NULL;
+}
 
 int process_pidfd_open(pid_t pid) {
     int fd = pidfd_open(pid, 0);
@@ -54,24 +67,13 @@ static ssize_t read_proc(int dir_fd, const char *name, char *buffer, size_t size
     return n;
 }
 
-/* The text after KEY at the start of a line, or NULL. KEY includes its colon. */
-static const char *find_line(const char *text, const char *key) {
-    size_t length = strlen(key);
-    for (const char *line = text; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, key, length) == 0)
-            return line + length;
-    }
-    return NULL;
-}
-
 pid_t process_pidfd_pid(int pidfd) {
     char path[sizeof("/proc/self/fdinfo/") + 3 * sizeof(int)], text[1024];
     (void) snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
     ssize_t n = read_proc(AT_FDCWD, path, text, sizeof(text));
     if (n < 0)
         return n == -ESRCH ? -EBADF : (pid_t) n;
-    const char *pid = find_line(text, "Pid:");
+    const char *pid = process_status_field(text, "Pid");
     if (!pid)
         return -EBADF; /* not a pidfd */
     long value = strtol(pid, NULL, 10);
@@ -236,9 +238,32 @@ int process_start_time(pid_t pid, uint64_t *ret) {
     return parse_u64(fields[22 - 3], ret) < 0 ? -EBADMSG : 0;
 }
 
+int process_parent(pid_t pid, pid_t *ret) {
+    _cleanup_fd_ int proc_fd = open_proc(pid);
+    if (proc_fd < 0)
+        return proc_fd;
+    char buffer[1024], *fields[STAT_FIELDS];
+    uint32_t parent;
+    int r = read_stat(proc_fd, buffer, sizeof(buffer), fields, NULL);
+    if (r < 0)
+        return r;
+    if (parse_u32(fields[4 - 3], &parent) < 0)
+        return -EBADMSG;
+    *ret = (pid_t) parent;
+    return 0;
+}
+
+int process_status_read(pid_t pid, char **ret) {
+    _cleanup_fd_ int proc_fd = open_proc(pid);
+    if (proc_fd < 0)
+        return proc_fd;
+    int r = path_read_file_at(proc_fd, "status", 0, STATUS_MAX, ret, NULL);
+    return r == -ENOENT ? -ESRCH : r;
+}
+
 /* The pid in the innermost of the process's pid namespaces, and how many there are from ours on. */
 static unsigned innermost_pid(const char *status, pid_t *ret) {
-    const char *p = find_line(status, "NSpid:");
+    const char *p = process_status_field(status, "NSpid");
     unsigned levels = 0;
     while (p && *p == '\t') {
         char *end;
@@ -333,7 +358,7 @@ int process_info_read(pid_t host_pid, bool with_arguments, ProcessInfo *ret) {
     r = fill_from_stat(&i, fields);
     if (r < 0)
         return r;
-    const char *uid = find_line(status, "Uid:\t");
+    const char *uid = process_status_field(status, "Uid");
     if (!uid)
         return -EBADMSG;
     i.host_uid = (uid_t) strtoul(uid, NULL, 10);

@@ -15,6 +15,12 @@ int process_pidfd_signal(int pidfd, int sig); /* 0 or -errno */
 pid_t process_pidfd_pid(int pidfd);           /* from fdinfo; -ESRCH once it is reaped */
 /* Field 22 of /proc/PID/stat: clock ticks since boot. With the pid it names one process for all time. */
 int process_start_time(pid_t pid, uint64_t *ret);
+int process_parent(pid_t pid, pid_t *ret); /* field 4; 0 if it is outside our pid namespace */
+
+/* All of /proc/PID/status, at most 2 MiB, with a NUL behind it; to be freed. -ESRCH if it has gone. */
+int process_status_read(pid_t pid, char **ret);
+/* What follows "KEY:" there, blanks and the lines behind it included; NULL: no line has it. */
+const char *process_status_field(const char *status, const char *key);
 
 typedef struct ProcessExit {
     bool known; /* false: nobody could tell any more */

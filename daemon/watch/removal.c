@@ -24,7 +24,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#define STATUS_MAX 65536U
+#define TEXT_MAX 65536U
 /* One more attempt at emptying a group, for what was put into it after the last. */
 #define EMPTY_SLICE_USEC 200000U
 #define PASSES_MAX       64U
@@ -42,26 +42,22 @@ static uint64_t left_of(uint64_t start, uint64_t timeout_usec) {
 
 /* ---- what /proc says of a number ---- */
 
+/* What says that there is no process of this number. Any other error, as that of a daemon which is out of descriptors or
+ * memory, says nothing of the process: it may live. */
+static bool is_gone(int r) {
+    return r == -ESRCH || r == -EINVAL || r == -ENOENT;
+}
+
 static int read_file(pid_t pid, const char *name, char **ret) {
     char path[64];
     (void) snprintf(path, sizeof(path), "/proc/%d/%s", (int) pid, name);
     size_t size;
-    return path_read_file_at(AT_FDCWD, path, 0, STATUS_MAX, ret, &size);
-}
-
-static const char *status_field(const char *status, const char *key) {
-    size_t n = strlen(key);
-    for (const char *line = status; line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        if (strncmp(line, key, n) == 0 && line[n] == ':')
-            return line + n + 1;
-    }
-    return NULL;
+    return path_read_file_at(AT_FDCWD, path, 0, TEXT_MAX, ret, &size);
 }
 
 /* The pids in NSpid, from the namespace of our /proc inwards; returns how many. Written to RET is the innermost. */
 static unsigned status_ns_pid(const char *status, pid_t *ret) {
-    const char *value = status_field(status, "NSpid");
+    const char *value = process_status_field(status, "NSpid");
     unsigned n = 0;
     while (value) {
         char *end;
@@ -77,28 +73,45 @@ static unsigned status_ns_pid(const char *status, pid_t *ret) {
     return n;
 }
 
-/* In GROUP on cgroup2, or in one below it. */
-static bool is_member(const CgroupGroup *group, pid_t pid) {
+/* 1: in GROUP on cgroup2, or in one below it. 0 also if it has gone; -errno if nobody can tell. */
+static int is_member(const CgroupGroup *group, pid_t pid) {
     _cleanup_free_ char *text = NULL;
     const char *path = cgroup_group_path(group);
     size_t n = strlen(path);
-    if (read_file(pid, "cgroup", &text) < 0)
-        return false;
+    int r = read_file(pid, "cgroup", &text);
+    if (r < 0)
+        return is_gone(r) ? 0 : r;
     for (const char *line = text; line; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, "0::", 3) == 0)
             return strncmp(line + 3, path, n) == 0 && (line[3 + n] == '\n' || line[3 + n] == '/');
     }
-    return false;
+    return 0;
 }
 
-static bool same_pid_namespace(pid_t a, pid_t b) {
-    char path[2][40];
-    struct stat s[2];
-    (void) snprintf(path[0], sizeof(path[0]), "/proc/%d/ns/pid", (int) a);
-    (void) snprintf(path[1], sizeof(path[1]), "/proc/%d/ns/pid", (int) b);
-    return stat(path[0], &s[0]) == 0 && stat(path[1], &s[1]) == 0 && s[0].st_dev == s[1].st_dev &&
-           s[0].st_ino == s[1].st_ino;
+static int stat_pid_namespace(pid_t pid, struct stat *ret) {
+    char path[40];
+    (void) snprintf(path, sizeof(path), "/proc/%d/ns/pid", (int) pid);
+    return stat(path, ret) < 0 ? -errno : 0;
+}
+
+/* As is_member(). */
+static int same_pid_namespace(pid_t a, pid_t b) {
+    struct stat s, t;
+    int r = stat_pid_namespace(a, &s);
+    if (r >= 0)
+        r = stat_pid_namespace(b, &t);
+    if (r < 0)
+        return is_gone(r) ? 0 : r;
+    return s.st_dev == t.st_dev && s.st_ino == t.st_ino;
+}
+
+/* As is_member(): what was read of PID since PIDFD was opened was read of this process, which has not been reaped. */
+static int is_still(int pidfd, pid_t pid) {
+    pid_t now = process_pidfd_pid(pidfd);
+    if (now < 0)
+        return is_gone(now) ? 0 : now;
+    return now == pid;
 }
 
 /* ---- the process that was meant ---- */
@@ -109,26 +122,50 @@ static bool is_pid(const char *status, pid_t pid, unsigned level) {
     return status_ns_pid(status, &found) == level && found == pid;
 }
 
-static bool is_meant(pid_t host_pid, pid_t first_pid, pid_t pid, unsigned level) {
+/* As is_member(). */
+static int is_meant(pid_t host_pid, pid_t first_pid, pid_t pid, unsigned level) {
     _cleanup_free_ char *status = NULL;
-    return read_file(host_pid, "status", &status) >= 0 && is_pid(status, pid, level) &&
-           same_pid_namespace(host_pid, first_pid);
+    int r = process_status_read(host_pid, &status);
+    if (r < 0)
+        return is_gone(r) ? 0 : r;
+    return is_pid(status, pid, level) ? same_pid_namespace(host_pid, first_pid) : 0;
 }
 
-/* -ESRCH: none in the group, -ESTALE: the number is another's by now. */
+/* 0, or -ESTALE. */
+static int check_start_time(pid_t host_pid, uint64_t wanted) {
+    uint64_t start_time;
+    int r = process_start_time(host_pid, &start_time);
+    if (r < 0)
+        return is_gone(r) ? -ESTALE : r;
+    return start_time == wanted ? 0 : -ESTALE;
+}
+
+/* -ESRCH: none in the group, -ESTALE: the number is another's by now. Else it may be there, and cannot be looked at. */
 static int open_checked(const CgroupGroup *group, pid_t first_pid, pid_t host_pid, const RemovalTarget *t,
                         unsigned level) {
     _cleanup_fd_ int pidfd = process_pidfd_open(host_pid);
     if (pidfd < 0)
-        return -ESRCH;
-    uint64_t start_time;
-    if (t->start_time > 0 && (process_start_time(host_pid, &start_time) < 0 || start_time != t->start_time))
-        return -ESTALE;
-    if (level > 0 && !is_meant(host_pid, first_pid, t->pid, level))
-        return -ESRCH;
-    if (!is_member(group, host_pid) || process_pidfd_pid(pidfd) != host_pid)
-        return -ESRCH;
+        return is_gone(pidfd) ? -ESRCH : pidfd;
+    int r = t->start_time > 0 ? check_start_time(host_pid, t->start_time) : 0;
+    if (r < 0)
+        return r;
+    r = level > 0 ? is_meant(host_pid, first_pid, t->pid, level) : 1;
+    if (r > 0)
+        r = is_member(group, host_pid);
+    if (r > 0)
+        r = is_still(pidfd, host_pid);
+    if (r <= 0)
+        return r < 0 ? r : -ESRCH;
     return TAKE_FD(pidfd);
+}
+
+/* 1: HOST_PID has the number that is looked for; as is_member(). */
+static int has_inner_pid(pid_t host_pid, pid_t pid, unsigned level) {
+    _cleanup_free_ char *status = NULL;
+    int r = process_status_read(host_pid, &status);
+    if (r < 0)
+        return is_gone(r) ? 0 : r;
+    return is_pid(status, pid, level);
 }
 
 static int open_by_inner_pid(CgroupGroup *group, pid_t first_pid, const RemovalTarget *t, pid_t *ret_host_pid) {
@@ -136,16 +173,19 @@ static int open_by_inner_pid(CgroupGroup *group, pid_t first_pid, const RemovalT
     _cleanup_free_ pid_t *pids = NULL;
     pid_t ignored;
     size_t n;
-    if (read_file(first_pid, "status", &first) < 0)
-        return -ESRCH;
+    int r = process_status_read(first_pid, &first);
+    if (r < 0)
+        return is_gone(r) ? -ESRCH : r;
     unsigned level = status_ns_pid(first, &ignored);
-    int r = cgroup_group_pids(group, &pids, &n);
+    r = cgroup_group_pids(group, &pids, &n);
     if (r < 0)
         return r == -ENODEV ? -ESRCH : r;
     int result = -ESRCH;
     for (size_t i = 0; i < n; i++) {
-        _cleanup_free_ char *status = NULL;
-        if (read_file(pids[i], "status", &status) < 0 || !is_pid(status, t->pid, level))
+        r = has_inner_pid(pids[i], t->pid, level);
+        if (r < 0) /* it may be this one, or another */
+            result = r;
+        if (r <= 0)
             continue;
         r = open_checked(group, first_pid, pids[i], t, level);
         if (r >= 0)
@@ -178,12 +218,15 @@ typedef struct Victim {
 typedef struct Victims {
     Victim *items;
     size_t n, room;
+    int missed; /* 0, or why there may be more than these */
 } Victims;
 
 static void victims_done(Victims *v) {
     for (size_t i = 0; i < v->n; i++)
         (void) fd_close(v->items[i].pidfd);
     free(v->items);
+    v->items = NULL;
+    v->n = v->room = 0;
 }
 
 static int victims_add(Victims *v, pid_t pid, int consume_pidfd) {
@@ -208,51 +251,118 @@ static bool victims_have(const Victims *v, pid_t pid) {
     return false;
 }
 
-static pid_t parent_of(pid_t pid) {
-    _cleanup_free_ char *status = NULL;
-    const char *value = read_file(pid, "status", &status) < 0 ? NULL : status_field(status, "PPid");
-    return value ? (pid_t) strtol(value, NULL, 10) : 0;
+typedef struct Member {
+    pid_t parent, pid;
+} Member;
+
+static int compare_members(const void *a, const void *b) {
+    const Member *x = a, *y = b;
+    return x->parent != y->parent ? (x->parent > y->parent) - (x->parent < y->parent)
+                                  : (x->pid > y->pid) - (x->pid < y->pid);
 }
 
-/* PID's parent is one of V's, which keep their numbers by their pidfds: not reaped, or the pid would have another parent. */
-static int add_child(CgroupGroup *group, Victims *v, pid_t pid, bool stop) {
-    _cleanup_fd_ int pidfd = process_pidfd_open(pid);
-    if (pidfd < 0 || !victims_have(v, parent_of(pid)) || !is_member(group, pid) || process_pidfd_pid(pidfd) != pid)
-        return 0;
-    if (stop)
-        (void) process_pidfd_signal(pidfd, SIGSTOP);
-    int r = victims_add(v, pid, TAKE_FD(pidfd));
-    return r < 0 ? r : 1;
-}
-
-/* Returns how many it found. */
-static int add_children(const Removal *r, Victims *v, bool stop) {
+/* Who is in the group and no victim yet, by parents. */
+static int list_members(const Removal *r, Victims *v, Member **ret, size_t *ret_n) {
     _cleanup_free_ pid_t *pids = NULL;
-    size_t n;
-    int added = 0, k = cgroup_group_pids(r->group, &pids, &n);
+    size_t n, found = 0;
+    int k = cgroup_group_pids(r->group, &pids, &n);
     if (k < 0)
         return k;
+    _cleanup_free_ Member *members = calloc(n + 1, sizeof(Member));
+    if (!members)
+        return -ENOMEM;
     for (size_t i = 0; i < n; i++) {
+        pid_t parent;
         if (pids[i] == r->first_pid || victims_have(v, pids[i]))
             continue;
-        k = add_child(r->group, v, pids[i], stop);
-        if (k < 0)
-            return k;
-        added += k;
+        k = process_parent(pids[i], &parent);
+        if (k >= 0)
+            members[found++] = (Member){ parent, pids[i] };
+        else if (!is_gone(k))
+            v->missed = k;
+    }
+    if (found > 0)
+        qsort(members, found, sizeof(Member), compare_members);
+    *ret = TAKE_PTR(members);
+    *ret_n = found;
+    return 0;
+}
+
+/* The first of those whose parent is PARENT, or where it would be. */
+static size_t first_child(const Member *members, size_t n, pid_t parent) {
+    size_t low = 0, high = n;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (members[middle].parent < parent)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Its parent is one of V's, which keep their numbers by their pidfds: not reaped, or it would have another parent. */
+static int is_child(const Victims *v, const Member *m) {
+    pid_t parent;
+    int k = process_parent(m->pid, &parent);
+    if (k < 0)
+        return is_gone(k) ? 0 : k;
+    return parent == m->parent || victims_have(v, parent);
+}
+
+/* 1: it was added. Everything about it is looked at again, as the list may be of a moment before. */
+static int add_child(CgroupGroup *group, Victims *v, const Member *m, bool stop) {
+    _cleanup_fd_ int pidfd = process_pidfd_open(m->pid);
+    if (pidfd < 0)
+        return is_gone(pidfd) ? 0 : pidfd;
+    int k = is_child(v, m);
+    if (k > 0)
+        k = is_member(group, m->pid);
+    if (k > 0)
+        k = is_still(pidfd, m->pid);
+    if (k <= 0)
+        return k;
+    if (stop)
+        (void) process_pidfd_signal(pidfd, SIGSTOP);
+    k = victims_add(v, m->pid, TAKE_FD(pidfd));
+    return k < 0 ? k : 1;
+}
+
+/*
+ * All generations that one list shows, in whatever order it has them: what is added at the end of V has its own children
+ * added in turn. Returns how many; one that cannot be looked at does not spare the others.
+ */
+static int add_all(const Removal *r, Victims *v, bool stop) {
+    _cleanup_free_ Member *members = NULL;
+    size_t n = 0;
+    int added = 0, k = list_members(r, v, &members, &n);
+    if (k < 0)
+        return k;
+    for (size_t next = 0; next < v->n; next++) {
+        pid_t parent = v->items[next].pid;
+        for (size_t i = first_child(members, n, parent); i < n && members[i].parent == parent; i++) {
+            if (i > 0 && members[i].parent == members[i - 1].parent && members[i].pid == members[i - 1].pid)
+                continue; /* the kernel may list one twice */
+            k = add_child(r->group, v, &members[i], stop);
+            if (k < 0)
+                v->missed = k;
+            added += k > 0;
+        }
     }
     return added;
 }
 
-/* Whole generations, until one adds nothing. What would not freeze is stopped one by one, so that it forks no more. */
-static int add_descendants(const Removal *r, Victims *v, bool frozen) {
+/* While it is frozen one list has them all. What would not freeze is stopped one by one, so that it forks no more. */
+static void add_descendants(const Removal *r, Victims *v, bool frozen) {
+    int added = 1;
     if (!frozen)
         (void) process_pidfd_signal(v->items[0].pidfd, SIGSTOP);
-    for (unsigned pass = 0; pass < PASSES_MAX; pass++) {
-        int added = add_children(r, v, !frozen);
-        if (added <= 0)
-            return added;
-    }
-    return 0;
+    for (unsigned pass = 0; pass < (frozen ? 1 : PASSES_MAX) && added > 0; pass++)
+        added = add_all(r, v, !frozen);
+    if (added < 0)
+        v->missed = added;
+    else if (!frozen && added > 0 && v->missed == 0)
+        v->missed = -EBUSY;
 }
 
 /* ---- dying ---- */
@@ -308,7 +418,8 @@ static void thaw(const Removal *r) {
         (void) cgroup_group_freeze(r->group, false, r->timeout_usec);
 }
 
-/* While nothing in the container moves. Positive: there is something to wait for. */
+/* While nothing in the container moves. Positive: there is something to wait for. That not all of its descendants can be
+ * found spares none of those that are: V tells. */
 static int kill_frozen(const Removal *r, const RemovalTarget *target, bool frozen, Victims *v, Receipt *receipt) {
     pid_t host_pid = 0;
     int pidfd = open_target(r->group, r->first_pid, target, &host_pid);
@@ -332,9 +443,8 @@ static int kill_frozen(const Removal *r, const RemovalTarget *target, bool froze
     }
     if (r->evidence)
         r->evidence(r->userdata, host_pid, pidfd);
-    k = r->descendants ? add_descendants(r, v, frozen) : 0;
-    if (k < 0) /* it was to be all of them; the one that was found is not spared for that */
-        k = 0;
+    if (r->descendants)
+        add_descendants(r, v, frozen);
     for (size_t i = 0; i < v->n; i++)
         receipt->processes += process_pidfd_signal(v->items[i].pidfd, SIGKILL) >= 0;
     return 1;
@@ -343,7 +453,7 @@ static int kill_frozen(const Removal *r, const RemovalTarget *target, bool froze
 static pid_t inner_pid(pid_t host_pid) {
     _cleanup_free_ char *status = NULL;
     pid_t pid = 0;
-    return read_file(host_pid, "status", &status) >= 0 && status_ns_pid(status, &pid) > 0 ? pid : 0;
+    return process_status_read(host_pid, &status) >= 0 && status_ns_pid(status, &pid) > 0 ? pid : 0;
 }
 
 int removal_run(const Removal *r, const RemovalTarget *target, Receipt *ret, Error *reason) {
@@ -354,9 +464,15 @@ int removal_run(const Removal *r, const RemovalTarget *target, Receipt *ret, Err
     if (receipt.pid <= 0 && target->host_pid > 0)
         receipt.pid = inner_pid(target->host_pid);
     int k = kill_frozen(r, target, frozen, &v, &receipt);
+    if (v.missed < 0) /* their descriptors may be the last ones, and thawing needs some */
+        victims_done(&v);
     thaw(r);
     if (k < 0)
         return error_failed(reason, -k, "kill", "the process cannot be found in the container: %s", strerror(-k));
+    if (v.missed < 0)
+        return error_failed(reason, -v.missed, "kill",
+                            "%u processes were sent SIGKILL, but others that descend from it may live on: %s",
+                            receipt.processes, strerror(-v.missed));
     if (k > 0)
         await_all(&v, now_usec(), r->timeout_usec, &receipt);
     receipt.duration_usec = now_usec() - start;

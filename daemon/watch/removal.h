@@ -15,8 +15,8 @@
  * process by then: it is found by a finding of its own, or by killing the container.
  *
  * Who dies between freezing and thawing leaves a frozen container. So the caller puts a file `removing` into the container's
- * state directory before, and removes it after; a recovery that finds it thaws the container, unless its record says that it
- * was paused (Removal.frozen).
+ * state directory before, unless it was paused (Removal.frozen), and removes it after; a recovery that finds it thaws the
+ * container.
  */
 
 #include "cgroup/group.h"
@@ -49,7 +49,8 @@ int removal_open(CgroupGroup *group, pid_t first_pid, const RemovalTarget *targe
 
 /*
  * 0 and *RET, which has its outcome; -ESRCH if there is no such process in the container (RECEIPT_GONE if a start time was
- * given and it does not match any more); another -errno if nothing was killed, with REASON.
+ * given and it does not match any more); another -errno, with REASON, if nothing was killed because it cannot be told
+ * whether the process is there, or if not all of its descendants could be found: then those that were are killed.
  */
 int removal_run(const Removal *r, const RemovalTarget *target, Receipt *ret, Error *reason);
 /* Kills everything in GROUP until it is empty, whatever forks. */

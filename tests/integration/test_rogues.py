@@ -225,6 +225,23 @@ def test_kept_in_quarantine(make_daemon, scratch):
     assert ended.returncode != 0 and "quarantine directory" in ended.stderr
 
 
+def test_what_is_kept_is_what_was_found(make_daemon, scratch):
+    """A program that executes another one at once, of the image: kept is the one that was found, or nothing."""
+    quarantine = pathlib.Path(scratch) / "quarantine"
+    quarantine.mkdir(mode=0o700)
+    daemon = make_daemon(config=f"quarantine = {quarantine}\n")
+    container = start(daemon)
+    for n in range(3):
+        evil = f"/t/{n}/busybox"
+        script = f"mkdir /t/{n} && cp {BUSYBOX} {evil} && echo {n} >>{evil} && exec {evil} sh -c 'exec /bin/sleep 1000'"
+        daemon.kennel("exec", container, "sh", "-c", f'({script}) >/dev/null 2>&1 </dev/null &').ok()
+    wait_for(lambda: sum(map(foreign, findings(daemon, container))) == 3, "all of them")
+    time.sleep(1)  # in which a copy would have been made
+    kept = {f["quarantined"]: f["programSha256"] for f in findings(daemon, container) if f["quarantined"]}
+    assert {p.name for p in quarantine.iterdir()} == set(kept)
+    assert {name: sha256(quarantine / name) for name in kept} == kept
+
+
 def as_tenant(daemon, *arguments):
     """The client as another user, who is in the tenants' group."""
 

@@ -374,7 +374,7 @@ int removal_run_all(CgroupGroup *g, uint64_t timeout_usec, Receipt *ret, Error *
     return 0;
 }
 int cgroup_group_freeze(CgroupGroup *g, bool freeze, uint64_t timeout_usec) {
-    g->frozen = freeze;
+    g->freeze = g->frozen = freeze;
     return 0;
 }
 int cgroup_group_is_frozen(CgroupGroup *g) {

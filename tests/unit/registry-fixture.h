@@ -24,8 +24,8 @@
 
 struct CgroupGroup {
     char id[16];
-    bool exists, frozen;
-    pid_t pids[8]; /* not reaped ones may be among them */
+    bool exists, freeze, frozen; /* what was asked for, and what it has come to */
+    pid_t pids[8];               /* not reaped ones may be among them */
 };
 
 struct SeccompProgram {

@@ -300,6 +300,43 @@ static void test_first_is_spared(void **state) {
     fixture_remove(f, c, true);
 }
 
+/* Another that is the first one in a pid namespace of its own is not the container's. */
+static void test_first_of_its_own_is_killed(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t pid = child_in(c);
+    int status;
+    Finding *found = finding_of(pid);
+    found->pid = 1;
+    container_found(c, found);
+    await_receipt(f, c);
+    assert_int_equal(container_finding(c, 0)->receipt.outcome, RECEIPT_DEAD);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    fixture_remove(f, c, true);
+}
+
+/* Nobody would thaw it if the daemon were killed meanwhile. */
+static void test_nothing_is_frozen_unmarked(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t pid = child_in(c);
+    int status;
+    assert_int_equal(mkdirat(c->state_fd, "removing", 0700), 0);
+    container_found(c, finding_of(pid));
+    assert_true(c->killing);
+    while (c->killing)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_int_equal(fakes.n_removals, 0);
+    assert_false(container_finding(c, 0)->has_receipt);
+    assert_int_equal(waitpid(pid, &status, WNOHANG), 0);
+    assert_int_equal(unlinkat(c->state_fd, "removing", AT_REMOVEDIR), 0);
+    container_found(c, finding_of(pid));
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    await_receipt(f, c);
+    assert_true(faccessat(c->state_fd, "removing", F_OK, 0) < 0);
+    fixture_remove(f, c, true);
+}
+
 static void test_freeze(void **state) {
     Fixture *f = *state;
     Container *c = run_with(f, FINDING_FREEZE_CONTAINER);
@@ -383,6 +420,13 @@ static void test_thawed(void **state) {
     assert_int_equal(container_state(c), CONTAINER_RUNNING);
     assert_false(fake_group_find(container_id(c))->frozen);
     assert_true(faccessat(c->state_fd, "removing", F_OK, 0) < 0);
+    /* nor does it stay one that is about to be frozen, which something in it that hangs holds up */
+    put(c->state_fd, "removing", "");
+    fake_group_find(container_id(c))->freeze = true;
+    reopen(f);
+    c = fixture_find(f, 1000, "x", NULL);
+    assert_false(fake_group_find(container_id(c))->freeze);
+    assert_true(faccessat(c->state_fd, "removing", F_OK, 0) < 0);
     /* one that somebody paused stays so */
     fake_group_find(container_id(c))->frozen = true;
     reopen(f);
@@ -393,24 +437,90 @@ static void test_thawed(void **state) {
 
 /* ---- quarantine ---- */
 
+static int keep_own(Fixture *f, uint64_t max, const char *name, Error *reterr) {
+    _cleanup_fd_ int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    return quarantine_keep(f->state_fd, max, name, fd, reterr);
+}
+
 static void test_quarantine(void **state) {
     Fixture *f = *state;
     Error error = ERROR_INIT;
     struct stat st, own;
     assert_int_equal(stat("/proc/self/exe", &own), 0);
-    assert_int_equal(quarantine_keep(f->state_fd, 1ULL << 30, "a-1-b", getpid(), &error), 0);
+    assert_int_equal(keep_own(f, 1ULL << 30, "a-1-b", &error), 0);
     assert_int_equal(fstatat(f->state_fd, "a-1-b", &st, AT_SYMLINK_NOFOLLOW), 0);
     assert_true(st.st_size == own.st_size && (st.st_mode & 07777) == 0400);
-    assert_int_equal(quarantine_keep(f->state_fd, 1ULL << 30, "a-1-b", getpid(), &error), 0); /* is there */
+    assert_int_equal(keep_own(f, 1ULL << 30, "a-1-b", &error), 0); /* is there */
     /* what does not fit beside it is not kept, and nothing of it stays */
-    assert_true(quarantine_keep(f->state_fd, (uint64_t) own.st_size * 2 - 1, "a-2-b", getpid(), &error) < 0);
+    assert_true(keep_own(f, (uint64_t) own.st_size * 2 - 1, "a-2-b", &error) < 0);
     assert_non_null(strstr(error.message, "left"));
     assert_true(faccessat(f->state_fd, "a-2-b", F_OK, 0) < 0);
     assert_int_equal(symlinkat("/tmp/kennel-test-nowhere", f->state_fd, "a-3-b"), 0);
-    (void) quarantine_keep(f->state_fd, 1ULL << 30, "a-3-b", getpid(), &error);
+    (void) keep_own(f, 1ULL << 30, "a-3-b", &error);
     assert_true(access("/tmp/kennel-test-nowhere", F_OK) < 0);
     assert_int_equal(unlinkat(f->state_fd, "a-1-b", 0), 0);
     assert_int_equal(unlinkat(f->state_fd, "a-3-b", 0), 0);
+}
+
+/* However small they are. */
+static void test_quarantine_counts_files(void **state) {
+    Fixture *f = *state;
+    Error error = ERROR_INIT;
+    unsigned n = 0;
+    _cleanup_fd_ int directory = -EBADF, small = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    assert_int_equal(mkdirat(f->state_fd, "kept", 0700), 0);
+    directory = path_open_at(f->state_fd, "kept", O_RDONLY | O_DIRECTORY, 0, 0);
+    assert_true(directory >= 0 && write(small, "x", 1) == 1);
+    for (; n < 100; n++) {
+        char name[16];
+        (void) snprintf(name, sizeof(name), "a-%u-b", n);
+        if (quarantine_keep(directory, 1U << 20, name, small, &error) < 0)
+            break;
+    }
+    assert_int_equal(n, 16);
+    assert_int_equal(error.code, EFBIG);
+    assert_int_equal(path_remove_tree_at(f->state_fd, "kept"), 0);
+}
+
+/* Of a process that has executed something else since, that is not kept in its place. */
+static void test_quarantine_opens_what_was_found(void **state) {
+    struct stat own, sleep;
+    Error error = ERROR_INIT;
+    int ready[2];
+    char byte;
+    assert_int_equal(stat("/proc/self/exe", &own), 0);
+    assert_int_equal(stat("/bin/sleep", &sleep), 0);
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/sleep", "sleep", "100", NULL);
+        _exit(1);
+    }
+    (void) close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 0); /* closed as it executes */
+    (void) close(ready[0]);
+    _cleanup_fd_ int pidfd = process_pidfd_open(pid), self = process_pidfd_open(getpid());
+    assert_int_equal(quarantine_open(pid, pidfd, own.st_dev, own.st_ino, &error), -ESTALE);
+    assert_non_null(strstr(error.message, "another program"));
+    assert_int_equal(quarantine_open(pid, pidfd, sleep.st_dev + 1, sleep.st_ino, &error), -ESTALE);
+    assert_int_equal(quarantine_open(pid, self, sleep.st_dev, sleep.st_ino, &error), -ESRCH);
+    _cleanup_fd_ int fd = quarantine_open(pid, pidfd, sleep.st_dev, sleep.st_ino, &error);
+    struct stat st;
+    assert_true(fd >= 0 && fstat(fd, &st) == 0 && st.st_ino == sleep.st_ino);
+    assert_int_equal(read(fd, &byte, 1), 1);
+    (void) kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void test_quarantine_wants_what_is_known(void **state) {
+    Finding *f = make("/tmp/evil", 10, 1);
+    f->program_ino = 7;
+    assert_false(quarantine_wants(f)); /* where it lies may be a file system whose server never answers */
+    memset(f->program_sha256, 'a', FINDING_SHA256_LENGTH);
+    assert_true(quarantine_wants(f));
+    f->program_ino = 0;
+    assert_false(quarantine_wants(f));
+    (void) finding_free(f);
 }
 
 int main(void) {
@@ -424,6 +534,8 @@ int main(void) {
         FIXTURE_TEST(test_bounded_kills),
         FIXTURE_TEST(test_all_processes),
         FIXTURE_TEST(test_first_is_spared),
+        FIXTURE_TEST(test_first_of_its_own_is_killed),
+        FIXTURE_TEST(test_nothing_is_frozen_unmarked),
         FIXTURE_TEST(test_freeze),
         FIXTURE_TEST(test_kill_container),
         FIXTURE_TEST(test_report_kills_nobody),
@@ -431,6 +543,9 @@ int main(void) {
         FIXTURE_TEST(test_recovered),
         FIXTURE_TEST(test_thawed),
         FIXTURE_TEST(test_quarantine),
+        FIXTURE_TEST(test_quarantine_counts_files),
+        cmocka_unit_test(test_quarantine_opens_what_was_found),
+        cmocka_unit_test(test_quarantine_wants_what_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include "util/parse.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -190,6 +191,9 @@ static void info_of_ourselves(void **state) {
     assert_int_equal(process_start_time(getpid(), &first), 0);
     assert_int_equal(process_start_time(getpid(), &second), 0);
     assert_true(first > 0 && first == second);
+    pid_t parent = 0;
+    assert_int_equal(process_parent(getpid(), &parent), 0);
+    assert_int_equal(parent, getppid());
 }
 
 static void what_has_gone_is_esrch(void **state) {
@@ -207,10 +211,59 @@ static void what_has_gone_is_esrch(void **state) {
     uint64_t start;
     assert_int_equal(process_info_read(pid, true, &i), -ESRCH);
     assert_int_equal(process_start_time(pid, &start), -ESRCH);
+    char *status = NULL;
+    pid_t parent;
+    assert_int_equal(process_parent(pid, &parent), -ESRCH);
+    assert_int_equal(process_status_read(pid, &status), -ESRCH);
+    assert_null(status);
     assert_int_equal(process_pidfd_open(pid), -ESRCH);
     _cleanup_fd_ int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     assert_int_equal(process_pidfd_pid(null), -EBADF);
     assert_int_equal(process_pidfd_pid(-1), -EBADF);
+}
+
+static void fields_of_a_status(void **state) {
+    static const char text[] = "Name:\tPPid:\nPid:\t7\nPPid:\t5\nGroups:\t \nNSpid:\t7\t1\nPPid:\t9";
+    /* the first, and at the start of a line alone */
+    assert_memory_equal(process_status_field(text, "PPid"), "\t5\n", 3);
+    assert_memory_equal(process_status_field(text, "Name"), "\tPPid:", 6);
+    assert_memory_equal(process_status_field(text, "NSpid"), "\t7\t1\n", 5);
+    assert_null(process_status_field(text, "NSpi"));
+    assert_null(process_status_field(text, "pid"));
+    assert_null(process_status_field("", "Pid"));
+}
+
+/* What follows its groups is there, too. */
+static void a_status_of_many_groups_is_whole(void **state) {
+    if (getuid() != 0) {
+        print_message("skipped: groups are root's\n");
+        skip();
+    }
+    static gid_t groups[65536];
+    for (unsigned i = 0; i < ELEMENTSOF(groups); i++)
+        groups[i] = 3000000000U + i;
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        byte = setgroups(ELEMENTSOF(groups), groups) == 0;
+        (void) !write(ready[1], &byte, 1);
+        (void) pause();
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 1);
+    _cleanup_free_ char *status = NULL;
+    assert_int_equal(process_status_read(pid, &status), 0);
+    assert_true(strlen(status) > 65536 * 10);
+    assert_int_equal(strtol(process_status_field(status, "PPid"), NULL, 10), getpid());
+    assert_int_equal(strtol(process_status_field(status, "NSpid"), NULL, 10), pid);
+    assert_non_null(process_status_field(status, "SigCgt"));
+    (void) kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    (void) close(ready[0]);
+    (void) close(ready[1]);
 }
 
 /* First process of a new pid namespace: starts a child there, reports both pids of the host through the fds. */
@@ -285,6 +338,8 @@ int main(void) {
         cmocka_unit_test(the_signal_of_anothers_child_is_known),
         cmocka_unit_test(info_of_ourselves),
         cmocka_unit_test(what_has_gone_is_esrch),
+        cmocka_unit_test(fields_of_a_status),
+        cmocka_unit_test(a_status_of_many_groups_is_whole),
         cmocka_unit_test(pids_of_a_namespace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,10 +5,12 @@
  */
 
 #include "cgroup-fixture.h"
+#include "cgroup/files.h"
 #include "util/process.h"
 #include "watch/removal.h"
 
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -16,17 +18,21 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#define MANY      20
-#define BOMB_SIZE 300
+#define MANY        20
+#define BOMB_SIZE   300
+#define GENERATIONS 100
+#define GROUPS      65536
 
 /* What the children tell, by memory that they share with the test. */
 static struct {
     atomic_int ready;
     atomic_int live;
     pid_t pids[MANY];
+    pid_t line[GENERATIONS];
 } * shared;
 
 static int setup_shared(void **state) {
@@ -199,6 +205,107 @@ static void what_is_frozen_dies_and_the_rest_stays_frozen(void **state) {
     assert_true(receipt.duration_usec < SECOND);
 }
 
+/* ---- descendants that are hard to find ---- */
+
+/* Removes TOP with all that descends from it, of which there are N in all. */
+static void remove_line(CgroupGroup *g, pid_t top, unsigned n) {
+    Removal r = removal_of(g);
+    r.descendants = true;
+    r.timeout_usec = 10 * SECOND;
+    RemovalTarget t = { .host_pid = top, .start_time = start_time_of(top) };
+    Receipt receipt;
+    assert_int_equal(removal_run(&r, &t, &receipt, NULL), 0);
+    assert_int_equal(receipt.outcome, RECEIPT_DEAD);
+    assert_int_equal(receipt.processes, n);
+    assert_int_equal(cgroup_group_is_populated(g), 0);
+}
+
+/* Its groups come before all that follows in its status, and its child inherits them. */
+static int child_of_many_groups(void) {
+    static gid_t groups[GROUPS];
+    for (unsigned i = 0; i < GROUPS; i++)
+        groups[i] = 3000000000U + i;
+    if (setgroups(GROUPS, groups) < 0)
+        return 1;
+    if (fork() == 0)
+        (void) child_deaf();
+    return child_deaf();
+}
+
+static void descendants_of_many_groups_are_removed(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("groups");
+    pid_t top = start_in(g, child_of_many_groups);
+    await_ready(2);
+    remove_line(g, top, 2);
+    wait_for(top);
+    remove_group(g);
+}
+
+static int child_line(void) {
+    int i = 0;
+    while (i < GENERATIONS - 1 && fork() == 0)
+        i++;
+    shared->line[i] = getpid();
+    atomic_fetch_add(&shared->ready, 1);
+    for (;;)
+        (void) pause();
+    return 0;
+}
+
+/* A group lists its processes in the order in which they came into it: here the youngest first. */
+static void descendants_listed_in_reverse_are_removed(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("reverse"), *before = make_group("before");
+    pid_t top = start_in(before, child_line);
+    await_ready(GENERATIONS);
+    for (int i = GENERATIONS - 1; i >= 0; i--) {
+        char text[16];
+        (void) snprintf(text, sizeof(text), "%d", (int) shared->line[i]);
+        assert_int_equal(cgroup_file_write(cgroup_group_fd(g), "cgroup.procs", text), 0);
+    }
+    remove_line(g, top, GENERATIONS);
+    wait_for(top);
+    remove_group(g);
+    remove_group(before);
+}
+
+/* ---- no descriptors left ---- */
+
+/* What cannot be looked at for want of a descriptor has not ended: never is that a receipt. LEFT are free. */
+static void remove_without_descriptors(unsigned left) {
+    CgroupGroup *g = make_group("descriptors");
+    pid_t pid = start_in(g, child_line);
+    await_ready(GENERATIONS);
+    Removal r = removal_of(g);
+    r.descendants = true;
+    RemovalTarget t = { .host_pid = pid, .start_time = start_time_of(pid) };
+    Receipt receipt;
+    Error reason = ERROR_INIT;
+    struct rlimit old, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && fd_close(fd) < 0);
+    few = (struct rlimit){ (rlim_t) fd + left, old.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    int k = removal_run(&r, &t, &receipt, &reason);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    if (k != -EMFILE)
+        print_message("%u descriptors: %d, outcome %d\n", left, k, k < 0 ? -1 : (int) receipt.outcome);
+    assert_int_equal(k, -EMFILE);
+    assert_int_equal(reason.code, EMFILE);
+    assert_int_equal(cgroup_group_is_frozen(g), 0);
+    remove_group(g);
+    wait_for(pid);
+    atomic_store(&shared->ready, 0);
+}
+
+static void what_cannot_be_looked_at_is_not_gone(void **state) {
+    require_root();
+    for (unsigned left = 0; left < 12; left++)
+        remove_without_descriptors(left);
+}
+
 /* ---- as the container sees it ---- */
 
 static int child_namespace(void) {
@@ -367,6 +474,9 @@ int main(int argc, char **argv) {
         SHARED_TEST(nobody_else_is_killed),
         SHARED_TEST(descendants_are_removed_if_asked_for),
         SHARED_TEST(what_is_frozen_dies_and_the_rest_stays_frozen),
+        SHARED_TEST(descendants_of_many_groups_are_removed),
+        SHARED_TEST(descendants_listed_in_reverse_are_removed),
+        SHARED_TEST(what_cannot_be_looked_at_is_not_gone),
         SHARED_TEST(a_process_is_found_by_the_containers_number),
         SHARED_TEST(evidence_is_taken_while_it_is_frozen),
         SHARED_TEST(a_process_without_its_first_thread_is_removed),
