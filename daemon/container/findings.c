@@ -53,17 +53,21 @@ static FindingEntry *find_same(Findings *s, const Finding *f) {
     return NULL;
 }
 
-static bool lives(const FindingProcess *p) {
+FindingProcess findings_process(const Finding *f) {
+    return (FindingProcess){ .pid = f->pid, .host_pid = f->host_pid, .start_time = f->start_time };
+}
+
+bool findings_process_lives(const FindingProcess *p) {
     uint64_t start_time;
-    return process_start_time(p->host_pid, &start_time) >= 0 && start_time == p->start_time;
+    return p->host_pid > 0 && process_start_time(p->host_pid, &start_time) >= 0 && start_time == p->start_time;
 }
 
 static bool is_over(const FindingEntry *e) {
-    FindingProcess p = { e->finding->pid, e->finding->host_pid, e->finding->start_time };
+    FindingProcess p = findings_process(e->finding);
     for (size_t i = 0; i < e->n_others; i++)
-        if (lives(&e->others[i]))
+        if (findings_process_lives(&e->others[i]))
             return false;
-    return p.host_pid <= 0 || !lives(&p);
+    return !findings_process_lives(&p);
 }
 
 /* Whoever floods must not push out what still runs: first goes the oldest that is over, only then the oldest. */
@@ -83,27 +87,43 @@ static void drop_one(Findings *s) {
 static void drop_dead(FindingEntry *e) {
     size_t n = 0;
     for (size_t i = 0; i < e->n_others; i++)
-        if (lives(&e->others[i]))
+        if (findings_process_lives(&e->others[i]))
             e->others[n++] = e->others[i];
     e->n_others = n;
 }
 
-static bool is_other(const FindingEntry *e, pid_t host_pid, uint64_t start_time) {
+static FindingProcess *find_other(const FindingEntry *e, const FindingProcess *p) {
     for (size_t i = 0; i < e->n_others; i++)
-        if (e->others[i].host_pid == host_pid && e->others[i].start_time == start_time)
-            return true;
-    return false;
+        if (e->others[i].host_pid == p->host_pid && e->others[i].start_time == p->start_time)
+            return &e->others[i];
+    return NULL;
 }
 
-static bool is_shown(const FindingEntry *e, const Finding *f) {
-    return e->finding->host_pid == f->host_pid && e->finding->start_time == f->start_time;
+bool findings_shows(const FindingEntry *e, const FindingProcess *p) {
+    return e->finding->host_pid == p->host_pid && e->finding->start_time == p->start_time;
+}
+
+bool findings_is_unsettled(const FindingEntry *e, const FindingProcess *p) {
+    const FindingProcess *other = find_other(e, p);
+    return findings_shows(e, p) ? !e->finding->has_receipt : other && !other->settled;
+}
+
+void findings_settle(FindingEntry *e, const FindingProcess *p, const Receipt *receipt) {
+    FindingProcess *other = find_other(e, p);
+    if (other)
+        other->settled = true;
+    if (!findings_shows(e, p) || (e->finding->has_receipt && receipt->outcome == RECEIPT_GONE))
+        return;
+    e->finding->has_receipt = true;
+    e->finding->receipt = *receipt;
 }
 
 /* F is seen again as E: the process of the two that E is not going to show. Beyond the end, the oldest is forgotten. */
 static void keep_other(FindingEntry *e, const Finding *f) {
     const Finding *other = finding_is_newer(e->finding, f) ? e->finding : f;
-    FindingProcess p = { other->pid, other->host_pid, other->start_time };
-    if (p.host_pid <= 0 || p.start_time == 0 || is_other(e, p.host_pid, p.start_time) || !lives(&p))
+    FindingProcess p = findings_process(other);
+    p.settled = other->has_receipt;
+    if (p.start_time == 0 || find_other(e, &p) || !findings_process_lives(&p))
         return;
     if (!e->others)
         e->others = calloc(FINDING_OTHERS_MAX, sizeof(FindingProcess));
@@ -119,10 +139,11 @@ static void keep_other(FindingEntry *e, const Finding *f) {
 int findings_add(Findings *s, Finding *consume_f, FindingEntry **ret, bool *ret_again, bool *ret_other) {
     _cleanup_(finding_freep) Finding *f = consume_f;
     FindingEntry *e = find_same(s, f);
+    FindingProcess seen = findings_process(f);
     *ret_again = e != NULL;
-    *ret_other = e && !is_shown(e, f) && !is_other(e, f->host_pid, f->start_time);
+    *ret_other = e && !findings_shows(e, &seen) && !find_other(e, &seen);
     if (e) {
-        if (!is_shown(e, f))
+        if (!findings_shows(e, &seen))
             keep_other(e, f);
         finding_merge(e->finding, f);
         e->dirty = e->again = true;

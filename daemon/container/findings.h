@@ -22,6 +22,7 @@
 typedef struct FindingProcess {
     pid_t pid, host_pid;
     uint64_t start_time;
+    bool settled; /* a kill for the finding has had its receipt; of the one that is shown Finding.has_receipt says so */
 } FindingProcess;
 
 typedef struct FindingEntry {
@@ -36,6 +37,7 @@ typedef struct FindingEntry {
 typedef struct Findings {
     FindingEntry entries[FINDINGS_MAX]; /* by number */
     size_t n;
+    size_t next_owed;            /* whose kills come next: see watch.c */
     uint64_t last;               /* number of the newest that there ever was */
     uint64_t gone[FINDINGS_MAX]; /* numbers whose files are to be removed */
     size_t n_gone;
@@ -53,6 +55,15 @@ DEFINE_CLEANUP(Findings, findings_free)
  */
 int findings_add(Findings *s, Finding *consume_f, FindingEntry **ret, bool *ret_again, bool *ret_other);
 FindingEntry *findings_get(Findings *s, uint64_t number); /* NULL: it is not kept any more */
+
+/* Of F as it is now: what it shows. Not known: host_pid or start_time 0. */
+FindingProcess findings_process(const Finding *f);
+bool findings_process_lives(const FindingProcess *p);
+bool findings_shows(const FindingEntry *e, const FindingProcess *p);
+/* P, one of E's, has no receipt yet. False for one that E does not have. */
+bool findings_is_unsettled(const FindingEntry *e, const FindingProcess *p);
+/* The first word counts: that it had gone says nothing against an earlier receipt. */
+void findings_settle(FindingEntry *e, const FindingProcess *p, const Receipt *receipt);
 
 /* Writes at most MAX of what differs from its file, and removes those of what has fallen off. More may be left. */
 int findings_save(Findings *s, int state_fd, unsigned max);

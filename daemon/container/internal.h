@@ -142,6 +142,7 @@ struct Container {
     KillRequest *kills, *last_kill;
     unsigned n_kills;
     bool killing;       /* a job has the container frozen to kill one process of it */
+    KillRequest killed; /* while killing: which */
     bool freeze_wanted; /* a finding's action, as soon as it can be */
     PendingFreeze pending_freeze;
     ContainerLog *log;
@@ -282,10 +283,15 @@ void container_findings_done(Container *c); /* writes what is not on disk yet */
 void container_add_finding_event(Container *c, uint64_t number, const char *message);
 void container_finding_changed(Container *c, FindingEntry *e);
 bool container_may_tell_kill(Container *c); /* false: it is counted, and told with others */
+/* What is unsaid, unwritten or not killed yet has its turn within a second. False: there is no timer to be had. */
+bool container_tick_later(Container *c);
 
 /* kill-exactly.c */
-int container_kill_finding(Container *c, const Finding *f);
-void container_keep_program(Container *c, const Finding *f); /* a copy of it, in the quarantine directory */
+/* P of finding NUMBER. Of one that waits for it already, or is being killed, nothing more is asked. */
+int container_kill_finding(Container *c, const FindingProcess *p, uint64_t number);
+bool container_kill_is_asked(const Container *c, const FindingProcess *p, uint64_t number);
+/* A copy of what P executes, in the quarantine directory. */
+void container_keep_program(Container *c, const Finding *f, const FindingProcess *p);
 void container_kill_next(Container *c);
 void container_kills_drop(Container *c);  /* nothing is left to be killed: tells those who wait */
 void container_kills_free(Container *c);  /* tells nobody */

@@ -21,8 +21,9 @@
 
 #define TICK_USEC   1000000ULL
 #define SLACK_USEC  100000ULL
-#define SAVES_MAX   32U /* files in one tick */
-#define VOICE_MAX   24U /* findings that are told in a while */
+#define SAVES_MAX   32U  /* files in one tick */
+#define LOOKS_MAX   256U /* at processes that were to be killed, in one tick */
+#define VOICE_MAX   24U  /* findings that are told in a while */
 #define VOICE_USEC  (10ULL * 1000000ULL)
 #define NUMBER_SIZE 24U
 
@@ -124,6 +125,8 @@ void container_watch_resume(Container *c) {
                                   calls_fd < 0 ? -EBADF : calls_fd, &c->subject);
     if (r < 0)
         log_warning("Container %s is not watched any more: %s", c->id, strerror(-r));
+    if (c->findings)
+        (void) container_tick_later(c); /* what was to be killed and is not */
 }
 
 static Findings *findings_of(Container *c) {
@@ -264,7 +267,7 @@ static void tell_untold(Container *c) {
 }
 
 static void tell_again(Container *c) {
-    for (size_t i = 0; i < c->findings->n; i++) {
+    for (size_t i = 0; c->findings && i < c->findings->n; i++) {
         FindingEntry *e = &c->findings->entries[i];
         if (!e->again)
             continue;
@@ -273,7 +276,7 @@ static void tell_again(Container *c) {
     }
 }
 
-static void tick_later(Container *c);
+static bool kill_owed(Container *c);
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
     Container *c = userdata;
@@ -284,18 +287,23 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
     tell_again(c);
     tell_untold(c);
     save(c, SAVES_MAX);
-    if (findings_unsaved(c->findings) || c->voice.untold > 0 || c->voice.unkilled > 0)
-        tick_later(c);
+    bool owed = kill_owed(c);
+    bool unsaved = c->findings && findings_unsaved(c->findings);
+    if (unsaved || owed || c->voice.untold > 0 || c->voice.unkilled > 0)
+        (void) container_tick_later(c);
     return 0;
 }
 
 /* Without a timer it is said and written when the next one is found. */
-static void tick_later(Container *c) {
+bool container_tick_later(Container *c) {
     if (c->findings_timer)
-        return;
-    if (sd_event_add_time_relative(c->registry->environment.event, &c->findings_timer, CLOCK_MONOTONIC, TICK_USEC,
-                                   SLACK_USEC, on_tick, c) >= 0)
-        (void) sd_event_source_set_description(c->findings_timer, "container-findings");
+        return true;
+    int r = sd_event_add_time_relative(c->registry->environment.event, &c->findings_timer, CLOCK_MONOTONIC, TICK_USEC,
+                                       SLACK_USEC, on_tick, c);
+    if (r < 0)
+        return false;
+    (void) sd_event_source_set_description(c->findings_timer, "container-findings");
+    return true;
 }
 
 bool container_may_tell_kill(Container *c) {
@@ -306,27 +314,93 @@ bool container_may_tell_kill(Container *c) {
 
 void container_finding_changed(Container *c, FindingEntry *e) {
     e->dirty = e->again = true;
-    tick_later(c);
+    (void) container_tick_later(c);
 }
 
 /* ---- acting ---- */
 
-static void kill_process(Container *c, FindingEntry *e) {
-    Finding *f = e->finding;
-    if (f->host_pid <= 0 || f->start_time == 0) {
-        f->action = FINDING_REPORT; /* of no single process */
+/* In a pid namespace of its own somebody else is number 1, too. */
+static bool is_first(const Container *c, const FindingProcess *p) {
+    return c->pid > 0 ? p->host_pid == c->pid : p->pid == 1;
+}
+
+/* What comes to nothing is asked for again by the next tick. */
+static void ask_kill(Container *c, FindingEntry *e, const FindingProcess *p) {
+    if (is_first(c, p)) {
+        Receipt spared = { .pid = p->pid, .host_pid = p->host_pid, .outcome = RECEIPT_SPARED };
+        findings_settle(e, p, &spared);
         return;
     }
-    if (f->pid == 1 || (c->pid > 0 && f->host_pid == c->pid)) {
-        f->has_receipt = true;
-        f->receipt = (Receipt){ .pid = f->pid, .host_pid = f->host_pid, .outcome = RECEIPT_SPARED };
-        return;
-    }
-    f->has_receipt = false;
-    int r = container_kill_finding(c, f);
+    int r = container_kill_finding(c, p, e->finding->number);
     if (r < 0)
-        log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, f->number,
-                    strerror(-r));
+        log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed yet: %s", c->id,
+                    e->finding->number, strerror(-r));
+    (void) container_tick_later(c);
+}
+
+/* The one that was sighted, whichever is shown: the older one of two may have become what the younger was. */
+static void kill_process(Container *c, FindingEntry *e, const FindingProcess *seen) {
+    bool shown = findings_shows(e, seen);
+    if (seen->host_pid <= 0 || seen->start_time == 0) {
+        if (shown)
+            e->finding->action = FINDING_REPORT; /* of no single process */
+        return;
+    }
+    if (shown)
+        e->finding->has_receipt = false;
+    ask_kill(c, e, seen);
+}
+
+static bool is_owed(const FindingEntry *e) {
+    if (e->finding->action != FINDING_KILL_PROCESS)
+        return false;
+    for (size_t i = 0; i < e->n_others; i++)
+        if (!e->others[i].settled)
+            return true;
+    return !e->finding->has_receipt;
+}
+
+static unsigned ask_again(Container *c, FindingEntry *e, const FindingProcess *p) {
+    if (!findings_is_unsettled(e, p) || container_kill_is_asked(c, p, e->finding->number))
+        return 0;
+    if (findings_process_lives(p)) {
+        ask_kill(c, e, p);
+        return 1;
+    }
+    Receipt gone = { .pid = p->pid, .host_pid = p->host_pid, .outcome = RECEIPT_GONE };
+    findings_settle(e, p, &gone);
+    if (findings_shows(e, p))
+        container_finding_changed(c, e);
+    return 1;
+}
+
+/* Of how many it looked whether they live. */
+static unsigned ask_all_again(Container *c, FindingEntry *e) {
+    FindingProcess shown = findings_process(e->finding);
+    unsigned n = ask_again(c, e, &shown);
+    for (size_t i = 0; i < e->n_others; i++)
+        n += ask_again(c, e, &e->others[i]);
+    return n;
+}
+
+/*
+ * Kills that have been decided upon and have had no receipt: there was no room for them, or they failed, or a daemon was
+ * ended before. A few in each tick, each finding in its turn. True: there are some, or some that wait for a thread.
+ */
+static bool kill_owed(Container *c) {
+    Findings *s = c->findings;
+    bool owed = false;
+    if (c->ended)
+        return false;
+    container_go_on(c);
+    for (size_t i = 0, looks = 0; s && i < s->n && looks < LOOKS_MAX; i++) {
+        FindingEntry *e = &s->entries[s->next_owed++ % s->n];
+        if (is_owed(e))
+            looks += ask_all_again(c, e);
+    }
+    for (size_t i = 0; s && i < s->n && !owed; i++)
+        owed = is_owed(&s->entries[i]);
+    return owed || (c->kills && !c->killing);
 }
 
 static void kill_container(Container *c, const Finding *f) {
@@ -340,11 +414,11 @@ static void kill_container(Container *c, const Finding *f) {
     container_add_killed_event(c, SIGKILL, to);
 }
 
-static void act(Container *c, FindingEntry *e, FindingAction action) {
+static void act(Container *c, FindingEntry *e, const FindingProcess *seen, FindingAction action) {
     e->finding->action = action;
     switch (action) {
     case FINDING_KILL_PROCESS:
-        kill_process(c, e);
+        kill_process(c, e, seen);
         break;
     case FINDING_FREEZE_CONTAINER:
         c->freeze_wanted = c->state != CONTAINER_PAUSED || c->freezing;
@@ -354,7 +428,7 @@ static void act(Container *c, FindingEntry *e, FindingAction action) {
         kill_container(c, e->finding);
         break;
     default:
-        container_keep_program(c, e->finding);
+        container_keep_program(c, e->finding, seen);
         break;
     }
 }
@@ -365,13 +439,14 @@ void container_found(void *userdata, Finding *consume_finding) {
     Findings *s = findings_of(c);
     FindingEntry *e = NULL;
     FindingAction action = c->spec->watch[consume_finding->kind];
+    FindingProcess seen = findings_process(consume_finding);
     bool again, other;
     if (!s || findings_add(s, consume_finding, &e, &again, &other) < 0)
         return;
     /* a daemon may have been ended between the finding and the end of its process */
-    bool undone = again && action == FINDING_KILL_PROCESS && !e->finding->has_receipt && !c->killing;
+    bool undone = again && action == FINDING_KILL_PROCESS && findings_is_unsettled(e, &seen);
     if (!c->ended && (!again || other || undone))
-        act(c, e, action);
+        act(c, e, &seen, action);
     else if (!again)
         e->finding->action = FINDING_REPORT;
     uint64_t number = e->finding->number;
@@ -381,7 +456,7 @@ void container_found(void *userdata, Finding *consume_finding) {
         save(c, 1);
     e = findings_get(s, number);
     if (e && (e->dirty || e->again))
-        tick_later(c);
+        (void) container_tick_later(c);
 }
 
 size_t container_findings_count(const Container *c) {

@@ -155,6 +155,19 @@ def test_killed_by_the_action(kennel, follow):
     assert len(watch) == 12 and watch["foreignProgram"] == "killProcess" and watch["connection"] == "off"
 
 
+def test_the_older_one_is_killed_as_well(kennel, follow):
+    """What a process starts is killed; then it executes the same itself, and is the older of the two."""
+    container = start(kennel, "--watch", "foreign-program=kill-process")
+    follower = follow("Rogues", container=container)
+    busybox = "/t/evil/busybox"
+    script = f"mkdir /t/evil && cp {BUSYBOX} {busybox} && {{ {busybox} sleep 1000 & sleep 2; exec {busybox} sleep 2000; }}"
+    kennel.kennel("exec", container, "sh", "-c", f"({script}) >/dev/null 2>&1 </dev/null &").ok()
+    follower.wait(lambda f: foreign(f) and f["receipt"])
+    follower.wait(lambda f: foreign(f) and f["count"] >= 2)
+    wait_for(lambda: not any("/t/" in name for name in names_of(kennel, container)), "the end of both")
+    assert kennel.inspect(container)["container"]["state"] == "running"
+
+
 def test_frozen_and_killed_by_the_action(kennel, follow):
     for action, kind in (("freeze", "paused"), ("kill", "exited")):
         container = start(kennel, "--watch", f"foreignProgram={action}")

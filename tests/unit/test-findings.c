@@ -289,6 +289,92 @@ static void test_all_processes(void **state) {
     fixture_remove(f, c, true);
 }
 
+static void await_end(Fixture *f, pid_t pid) {
+    int status = 0;
+    for (unsigned i = 0; i < 500 && waitpid(pid, &status, WNOHANG) == 0; i++)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* What was sighted is killed, also where the finding goes on to show another one. */
+static void test_older_process(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t older = child_in(c), younger = child_in(c);
+    container_found(c, finding_of(younger));
+    await_end(f, younger);
+    await_receipt(f, c);
+    container_found(c, finding_of(older));
+    await_end(f, older);
+    const Finding *found = container_finding(c, 0);
+    assert_true(found->count == 2 && found->host_pid == younger);
+    assert_true(found->receipt.host_pid == younger && found->receipt.outcome == RECEIPT_DEAD);
+    fixture_remove(f, c, true);
+}
+
+/* Number 1 of a pid namespace that the container has made is not the container's first process. */
+static void test_first_of_another_namespace(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t pid = child_in(c);
+    Finding *finding = finding_of(pid);
+    finding->pid = 1;
+    container_found(c, finding);
+    await_end(f, pid);
+    await_receipt(f, c);
+    assert_int_equal(container_finding(c, 0)->receipt.outcome, RECEIPT_DEAD);
+    fixture_remove(f, c, true);
+}
+
+/* A kill that fails is tried again: of the process that is shown, and of another. */
+static void test_failed_kill(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t older = child_in(c), younger = child_in(c);
+    fakes.n_failing = 3;
+    container_found(c, finding_of(younger));
+    container_found(c, finding_of(older));
+    await_end(f, younger);
+    await_end(f, older);
+    await_receipt(f, c);
+    assert_true(container_finding(c, 0)->receipt.outcome == RECEIPT_DEAD && fakes.n_failing == 0);
+    unsigned before = fakes.n_removals;
+    for (unsigned i = 0; i < 150; i++)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_int_equal(fakes.n_removals, before); /* and then no more */
+    fixture_remove(f, c, true);
+}
+
+static void occupy(void *userdata) {
+    char byte;
+    assert_int_equal(read(*(const int *) userdata, &byte, 1), 1);
+}
+
+static void nothing(void *userdata) {}
+
+/* No thread is to be had: what waits is killed when there is one again. */
+static void test_no_thread(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t pids[2] = { child_in(c), child_in(c) };
+    int fds[2];
+    unsigned n = 0;
+    assert_int_equal(pipe(fds), 0);
+    while (worker_submit(f->environment.workers, occupy, nothing, &fds[0]) >= 0)
+        n++;
+    for (unsigned i = 0; i < 2; i++)
+        container_found(c, finding_of(pids[i]));
+    (void) sd_event_run(f->environment.event, 10000);
+    assert_true(n > 0 && fakes.n_removals == 0 && !c->killing);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(write(fds[1], "x", 1), 1);
+    for (unsigned i = 0; i < 2; i++)
+        await_end(f, pids[i]);
+    fixture_remove(f, c, true);
+    (void) close(fds[0]);
+    (void) close(fds[1]);
+}
+
 static void test_first_is_spared(void **state) {
     Fixture *f = *state;
     Container *c = run_with(f, FINDING_KILL_PROCESS);
@@ -423,6 +509,10 @@ int main(void) {
         FIXTURE_TEST(test_kill_process),
         FIXTURE_TEST(test_bounded_kills),
         FIXTURE_TEST(test_all_processes),
+        FIXTURE_TEST(test_older_process),
+        FIXTURE_TEST(test_first_of_another_namespace),
+        FIXTURE_TEST(test_failed_kill),
+        FIXTURE_TEST(test_no_thread),
         FIXTURE_TEST(test_first_is_spared),
         FIXTURE_TEST(test_freeze),
         FIXTURE_TEST(test_kill_container),
