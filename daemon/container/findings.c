@@ -22,7 +22,8 @@
 #define DROPPED_FILE "dropped"
 #define SUFFIX       ".json"
 #define NAME_SIZE    32U
-#define FILE_MAX     (1024U * 1024U)
+#define READ_MAX     (1024U * 1024U) /* an earlier daemon wrote larger ones */
+#define GROWTH       2048U           /* of a file: receipt and counts come later */
 
 int findings_new(Findings **ret) {
     Findings *s = calloc(1, sizeof(Findings));
@@ -78,10 +79,43 @@ static void drop_one(Findings *s) {
     i = i < s->n ? i : 0;
     if (s->entries[i].stored) /* never more than there are files */
         s->gone[s->n_gone++] = s->entries[i].finding->number;
+    s->size -= s->entries[i].size;
     entry_done(&s->entries[i]);
     memmove(&s->entries[i], &s->entries[i + 1], (s->n - i - 1) * sizeof(s->entries[0]));
     s->n--;
     s->dropped++;
+}
+
+static size_t size_of(const Finding *f) {
+    _cleanup_json_ json_object *o = finding_to_record(f);
+    size_t size = 0;
+    if (o)
+        (void) json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &size);
+    return size + GROWTH;
+}
+
+/* What it says least with goes first. Everything else has an end of its own, all together below the limit. */
+static size_t fit(Finding *f) {
+    size_t size = size_of(f);
+    if (size > FINDINGS_FILE_MAX) {
+        f->mapped_files = strv_free(f->mapped_files);
+        size = size_of(f);
+    }
+    if (size > FINDINGS_FILE_MAX) {
+        f->command = strv_free(f->command);
+        size = size_of(f);
+    }
+    return size;
+}
+
+static FindingEntry *append(Findings *s, Finding *consume_f) {
+    size_t size = fit(consume_f);
+    while (s->n == FINDINGS_MAX || (s->n > 0 && s->size + size > FINDINGS_BYTES_MAX))
+        drop_one(s);
+    FindingEntry *e = &s->entries[s->n++];
+    *e = (FindingEntry){ .finding = consume_f, .size = size };
+    s->size += size;
+    return e;
 }
 
 static void drop_dead(FindingEntry *e) {
@@ -148,11 +182,9 @@ int findings_add(Findings *s, Finding *consume_f, FindingEntry **ret, bool *ret_
         finding_merge(e->finding, f);
         e->dirty = e->again = true;
     } else {
-        if (s->n == FINDINGS_MAX)
-            drop_one(s);
-        e = &s->entries[s->n++];
         f->number = ++s->last;
-        *e = (FindingEntry){ .finding = TAKE_PTR(f), .dirty = true };
+        e = append(s, TAKE_PTR(f));
+        e->dirty = true;
     }
     *ret = e;
     return 0;
@@ -183,7 +215,7 @@ static int write_one(int dir_fd, const Finding *f) {
     const char *text = o ? json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &size) : NULL;
     if (!text)
         return -ENOMEM;
-    if (size > FILE_MAX)
+    if (size > FINDINGS_FILE_MAX)
         return -EFBIG;
     file_name(f->number, name);
     return path_write_file_at(dir_fd, name, text, size, 0600, false);
@@ -228,7 +260,7 @@ int findings_save(Findings *s, int state_fd, unsigned max) {
         if (k < 0 && r >= 0)
             r = k;
         e->stored = e->stored || k >= 0;
-        e->dirty = false; /* what cannot be written now is written when it is seen again */
+        e->dirty = k < 0 && k != -EFBIG; /* tried again a second later; what is too large stays so */
         max--;
     }
     return r;
@@ -303,7 +335,7 @@ static int read_one(int dir_fd, uint64_t number, Finding **ret, Error *reterr) {
     _cleanup_(finding_freep) Finding *f = NULL;
     size_t size;
     file_name(number, name);
-    int r = path_read_file_at(dir_fd, name, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, FILE_MAX, &text, &size);
+    int r = path_read_file_at(dir_fd, name, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, READ_MAX, &text, &size);
     if (r < 0)
         return error_failed(reterr, -r, "finding", "it cannot be read: %s", strerror(-r));
     r = json_read(text, size, &JSON_BOUNDS_TRUSTED, &o, reterr);
@@ -331,7 +363,7 @@ static int load_one(Findings *s, int dir_fd, const char *id, uint64_t number) {
         (void) unlinkat(dir_fd, name, 0);
         return 0;
     }
-    s->entries[s->n++] = (FindingEntry){ .finding = f, .stored = true };
+    append(s, f)->stored = true;
     return 0;
 }
 
@@ -356,6 +388,8 @@ int findings_load(int state_fd, const char *id, Findings **ret) {
     if (r >= 0)
         r = list_numbers(dir_fd, id, &numbers, &n);
     size_t first = n > FINDINGS_MAX ? n - FINDINGS_MAX : 0;
+    if (r >= 0)
+        read_dropped(s, dir_fd);
     for (size_t i = first; r >= 0 && i < n; i++)
         r = load_one(s, dir_fd, id, numbers[i]);
     if (r < 0)
@@ -365,7 +399,6 @@ int findings_load(int state_fd, const char *id, Findings **ret) {
         file_name(numbers[i], name);
         (void) unlinkat(dir_fd, name, 0);
     }
-    read_dropped(s, dir_fd);
     s->last = n > 0 ? numbers[n - 1] : 0;
     *ret = TAKE_PTR(s);
     return 0;

@@ -160,7 +160,9 @@ static void save(Container *c, unsigned max) {
 void container_watch_end(Container *c) {
     take_dropped(c);
     c->subject = watch_subject_free(c->subject);
-    save(c, UINT_MAX);
+    save(c, SAVES_MAX);
+    if (c->findings && findings_unsaved(c->findings))
+        (void) container_tick_later(c);
 }
 
 void container_findings_done(Container *c) {

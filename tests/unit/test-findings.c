@@ -94,6 +94,82 @@ static void test_cap(void **state) {
     (void) findings_free(s);
 }
 
+static char **texts(size_t n, size_t length) {
+    char **v = calloc(n + 1, sizeof(char *));
+    for (size_t i = 0; i < n; i++) {
+        v[i] = calloc(1, length + 1);
+        memset(v[i], 'x', length);
+    }
+    return v;
+}
+
+static off_t sum_of_files(Fixture *f, uint64_t last) {
+    off_t sum = 0;
+    for (uint64_t i = 1; i <= last; i++) {
+        char name[48];
+        struct stat st;
+        (void) snprintf(name, sizeof(name), "findings/%llu.json", (unsigned long long) i);
+        if (fstatat(f->state_fd, name, &st, 0) >= 0)
+            sum += st.st_size;
+    }
+    return sum;
+}
+
+/* Whoever is found chooses paths and arguments: of one what is long is left out, and all together have an end. */
+static void test_bytes(void **state) {
+    Fixture *f = *state;
+    Findings *s = NULL;
+    bool again, other;
+    assert_int_equal(findings_new(&s), 0);
+    Finding *large = make("/tmp/large", 10, 1);
+    large->command = texts(10, 1000);
+    large->mapped_files = texts(32, 4000);
+    FindingEntry *e = add(s, large, &again, &other);
+    assert_true(!e->finding->mapped_files && strv_length(e->finding->command) == 10);
+    large = make("/tmp/larger", 11, 1);
+    large->command = texts(10, 12000);
+    e = add(s, large, &again, &other);
+    assert_true(!e->finding->command && e->finding->program);
+    for (unsigned i = 3; i <= FINDINGS_MAX; i++) {
+        char name[32];
+        (void) snprintf(name, sizeof(name), "/tmp/%u", i);
+        large = make(name, (pid_t) (i + 4000000), i);
+        large->command = texts(10, 6000);
+        (void) add(s, large, &again, &other);
+        if (i == FINDINGS_MAX / 2)
+            assert_int_equal(findings_save(s, f->state_fd, UINT_MAX), 0);
+    }
+    assert_true(s->n > 100 && s->n < FINDINGS_MAX && s->dropped == FINDINGS_MAX - s->n);
+    assert_non_null(findings_get(s, FINDINGS_MAX));
+    assert_null(findings_get(s, 1));
+    assert_int_equal(findings_save(s, f->state_fd, UINT_MAX), 0);
+    assert_true(sum_of_files(f, FINDINGS_MAX) < (off_t) FINDINGS_BYTES_MAX);
+    assert_int_equal(fixture_entries(f->state_fd, "findings"), s->n + 1);
+    size_t n = s->n, size = s->size;
+    (void) findings_free(s);
+    assert_int_equal(findings_load(f->state_fd, "x", &s), 0);
+    assert_true(s->n == n && s->dropped == FINDINGS_MAX - n && s->size >= size - n && s->size <= size + n);
+    (void) findings_free(s);
+}
+
+/* What cannot be written now is written later. */
+static void test_not_written(void **state) {
+    Fixture *f = *state;
+    Findings *s = NULL;
+    bool again, other;
+    assert_int_equal(findings_new(&s), 0);
+    (void) add(s, make("/tmp/a", 10, 1), &again, &other);
+    assert_int_equal(mkdirat(f->state_fd, "findings", 0700), 0);
+    assert_int_equal(mkdirat(f->state_fd, "findings/1.json", 0700), 0);
+    assert_true(findings_save(s, f->state_fd, UINT_MAX) < 0);
+    assert_true(findings_unsaved(s));
+    assert_int_equal(unlinkat(f->state_fd, "findings/1.json", AT_REMOVEDIR), 0);
+    assert_int_equal(findings_save(s, f->state_fd, UINT_MAX), 0);
+    assert_int_equal(faccessat(f->state_fd, "findings/1.json", F_OK, 0), 0);
+    assert_false(findings_unsaved(s));
+    (void) findings_free(s);
+}
+
 static void put(int fd, const char *name, const char *text) {
     assert_int_equal(path_write_file_at(fd, name, text, strlen(text), 0600, false), 0);
 }
@@ -503,6 +579,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_and_counts),
         FIXTURE_TEST(test_cap),
+        FIXTURE_TEST(test_bytes),
+        FIXTURE_TEST(test_not_written),
         FIXTURE_TEST(test_bad_files),
         FIXTURE_TEST(test_told),
         FIXTURE_TEST(test_bounded_voice),
