@@ -135,8 +135,9 @@ struct Container {
     AccountEntry account; /* in the sampler while it runs */
     AccountText final;    /* its totals, once they are known */
     LimitWatch limits;
-    WatchSubject *subject; /* NULL: it is not watched, or not any more */
-    Findings *findings;    /* NULL: none yet */
+    WatchSubject *subject;  /* NULL: it is not watched, or not any more */
+    uint64_t dropped_taken; /* of watch_subject_dropped(): what findings->dropped has */
+    Findings *findings;     /* NULL: none yet */
     sd_event_source *findings_timer;
     FindingVoice voice;
     KillRequest *kills, *last_kill;
@@ -279,7 +280,7 @@ int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgra
 void container_watch_end(Container *c);
 void container_watch_resume(Container *c); /* of an earlier daemon's, and runs */
 void container_findings_recover(Container *c);
-void container_findings_done(Container *c); /* writes what is not on disk yet */
+void container_findings_done(Container *c); /* ends the watch, too, and writes what is not on disk yet */
 void container_add_finding_event(Container *c, uint64_t number, const char *message);
 void container_finding_changed(Container *c, FindingEntry *e);
 bool container_may_tell_kill(Container *c); /* false: it is counted, and told with others */

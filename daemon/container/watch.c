@@ -137,13 +137,22 @@ static Findings *findings_of(Container *c) {
 
 uint64_t container_findings_dropped(const Container *c) {
     uint64_t kept = c->findings ? c->findings->dropped : 0;
-    return kept + (c->subject ? watch_subject_dropped(c->subject) : 0);
+    return kept + (c->subject ? watch_subject_dropped(c->subject) - c->dropped_taken : 0);
 }
 
+/* What has been dropped since the last time joins what is kept, and written: it outlives the subject and the daemon. */
 static void take_dropped(Container *c) {
     uint64_t dropped = c->subject ? watch_subject_dropped(c->subject) : 0;
-    if (dropped > 0 && findings_of(c))
-        c->findings->dropped += dropped;
+    if (dropped <= c->dropped_taken || !findings_of(c))
+        return;
+    c->findings->dropped += dropped - c->dropped_taken;
+    c->dropped_taken = dropped;
+}
+
+static void end_subject(Container *c) {
+    take_dropped(c);
+    c->subject = watch_subject_free(c->subject);
+    c->dropped_taken = 0;
 }
 
 /* Not into a directory that is being removed. */
@@ -158,8 +167,7 @@ static void save(Container *c, unsigned max) {
 }
 
 void container_watch_end(Container *c) {
-    take_dropped(c);
-    c->subject = watch_subject_free(c->subject);
+    end_subject(c);
     save(c, SAVES_MAX);
     if (c->findings && findings_unsaved(c->findings))
         (void) container_tick_later(c);
@@ -167,8 +175,9 @@ void container_watch_end(Container *c) {
 
 void container_findings_done(Container *c) {
     c->findings_timer = sd_event_source_disable_unref(c->findings_timer);
+    end_subject(c);
     if (!c->gone)
-        save(c, UINT_MAX);
+        save(c, UINT_MAX); /* the daemon ends: there is no later */
     c->findings = findings_free(c->findings);
 }
 
@@ -286,6 +295,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
     c->findings_timer = sd_event_source_disable_unref(c->findings_timer);
     if (c->gone)
         return 0;
+    take_dropped(c);
     tell_again(c);
     tell_untold(c);
     save(c, SAVES_MAX);
@@ -457,7 +467,8 @@ void container_found(void *userdata, Finding *consume_finding) {
     if (!again && c->voice.untold == 0)
         save(c, 1);
     e = findings_get(s, number);
-    if (e && (e->dirty || e->again))
+    bool dropped = c->subject && watch_subject_dropped(c->subject) != c->dropped_taken;
+    if (dropped || (e && (e->dirty || e->again)))
         (void) container_tick_later(c);
 }
 

@@ -534,6 +534,28 @@ static void test_recovered(void **state) {
     fixture_remove(f, c, true);
 }
 
+/* What did not fit into the queue is on disk a second later, and counted once. */
+static void test_dropped(void **state) {
+    Fixture *f = *state;
+    Container *c = fixture_run(f, "x", "exec sleep 100");
+    _cleanup_free_ char *text = NULL;
+    size_t size;
+    c->subject = (WatchSubject *) f; /* the fakes do not look at it */
+    fakes.dropped = 5;
+    assert_true(container_findings_dropped(c) == 5);
+    container_found(c, make("/tmp/a", 4000000, 1));
+    for (unsigned i = 0; i < 300 && faccessat(c->state_fd, "findings/dropped", F_OK, 0) < 0; i++)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_int_equal(path_read_file_at(c->state_fd, "findings/dropped", 0, 32, &text, &size), 0);
+    assert_string_equal(text, "5");
+    fakes.dropped = 7;
+    assert_true(container_findings_dropped(c) == 7);
+    reopen(f);
+    c = fixture_find(f, 1000, "x", NULL);
+    assert_true(container_findings_dropped(c) == 7);
+    fixture_remove(f, c, true);
+}
+
 /* A daemon was killed between freezing and thawing. */
 static void test_thawed(void **state) {
     Fixture *f = *state;
@@ -597,6 +619,7 @@ int main(void) {
         FIXTURE_TEST(test_report_kills_nobody),
         FIXTURE_TEST(test_pause_meanwhile),
         FIXTURE_TEST(test_recovered),
+        FIXTURE_TEST(test_dropped),
         FIXTURE_TEST(test_thawed),
         FIXTURE_TEST(test_quarantine),
     };
