@@ -125,6 +125,7 @@ struct Container {
     bool totals_told;     /* `final` is known, or will never be */
     bool unread;          /* of an earlier daemon: the service manager has kept its output */
     bool calls_lost;      /* refused system calls are not told: nobody has kept the listener */
+    bool calls_silent;    /* nor from the start: the program was installed without a listener */
     bool seccomp_missing; /* the program could not be restored: nothing may be started without it */
 
     int data_fd; /* containers/ID in the data directory, -EBADF before it is made */
@@ -318,6 +319,8 @@ AccountNetwork container_account_network(const Container *c);
 void container_store_output(const Container *c, int state_fd);
 void container_store_process(const Container *c, const SandboxProcess *process);
 void container_store_calls(const Container *c, int calls_fd);
+/* Nobody answers what is told: while somebody keeps the listener, a call that is told would wait for ever. */
+void container_stored_remove_calls(const Container *c);
 int container_stored_take(const Container *c, const char *what);
 bool container_stored_output(const Container *c); /* its output waits to be read: asked once */
 void container_stored_remove(const Container *c);

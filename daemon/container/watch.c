@@ -104,6 +104,9 @@ const char *container_watch_missing(const Container *c, FindingKind k) {
             return "the container has no system call filter";
         if (c->calls_lost)
             return "refused calls are not told any more: the descriptor went with the daemon that had it";
+        if (c->calls_silent)
+            return "refused calls are not told: the filter could not be installed with a listener, as where the daemon "
+                   "itself runs below a filter that has one";
         if (!s->sandbox.program.seccomp || !seccomp_program_tells(s->sandbox.program.seccomp))
             return "the profile refuses nothing that could be told, or refuses sendmsg";
     }
@@ -125,6 +128,8 @@ void container_watch_resume(Container *c) {
                                   calls_fd < 0 ? -EBADF : calls_fd, &c->subject);
     if (r < 0)
         log_warning("Container %s is not watched any more: %s", c->id, strerror(-r));
+    if (calls_fd >= 0 && !c->subject)
+        container_stored_remove_calls(c);
     if (c->findings)
         (void) container_tick_later(c); /* what was to be killed and is not */
 }

@@ -556,6 +556,18 @@ static void test_dropped(void **state) {
     fixture_remove(f, c, true);
 }
 
+/* The filter would have told refused calls, and there is nobody to be told. */
+static void test_without_a_listener(void **state) {
+    Fixture *f = *state;
+    f->registry->environment.watch = (Watch *) f; /* nor at that */
+    Container *c = fixture_run(f, "x", "exec sleep 100");
+    assert_string_equal(container_watch_missing(c, FINDING_REFUSED_CALL), "the container is not watched");
+    c->subject = (WatchSubject *) f;
+    assert_non_null(strstr(container_watch_missing(c, FINDING_REFUSED_CALL), "with a listener"));
+    assert_null(container_watch_missing(c, FINDING_FOREIGN_PROGRAM));
+    fixture_remove(f, c, true);
+}
+
 /* A daemon was killed between freezing and thawing. */
 static void test_thawed(void **state) {
     Fixture *f = *state;
@@ -620,6 +632,7 @@ int main(void) {
         FIXTURE_TEST(test_pause_meanwhile),
         FIXTURE_TEST(test_recovered),
         FIXTURE_TEST(test_dropped),
+        FIXTURE_TEST(test_without_a_listener),
         FIXTURE_TEST(test_thawed),
         FIXTURE_TEST(test_quarantine),
     };
