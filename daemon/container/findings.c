@@ -60,7 +60,10 @@ FindingProcess findings_process(const Finding *f) {
 
 bool findings_process_lives(const FindingProcess *p) {
     uint64_t start_time;
-    return p->host_pid > 0 && process_start_time(p->host_pid, &start_time) >= 0 && start_time == p->start_time;
+    if (p->host_pid <= 0)
+        return false;
+    int r = process_start_time(p->host_pid, &start_time);
+    return r >= 0 ? start_time == p->start_time : r != -ENOENT && r != -ESRCH;
 }
 
 static bool is_over(const FindingEntry *e) {

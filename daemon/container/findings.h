@@ -63,6 +63,7 @@ FindingEntry *findings_get(Findings *s, uint64_t number); /* NULL: it is not kep
 
 /* Of F as it is now: what it shows. Not known: host_pid or start_time 0. */
 FindingProcess findings_process(const Finding *f);
+/* Also where that cannot be found out now, for want of descriptors: what is to be killed must not be lost by it. */
 bool findings_process_lives(const FindingProcess *p);
 bool findings_shows(const FindingEntry *e, const FindingProcess *p);
 /* P, one of E's, has no receipt yet. False for one that E does not have. */

@@ -496,12 +496,11 @@ typedef struct Targets {
 } Targets;
 
 /* What ends between this and its removal gets a receipt that says so. */
-static int add_target(Targets *t, pid_t host_pid, uint64_t start_time) {
-    uint64_t now;
-    if (host_pid <= 0 || start_time == 0 || process_start_time(host_pid, &now) < 0 || now != start_time)
+static int add_target(Targets *t, const FindingProcess *p) {
+    if (p->start_time == 0 || !findings_process_lives(p))
         return 0;
     for (size_t i = 0; i < t->n; i++)
-        if (t->items[i].host_pid == host_pid)
+        if (t->items[i].host_pid == p->host_pid && t->items[i].start_time == p->start_time)
             return 0;
     if (t->n == t->room) {
         size_t room = t->room > 0 ? 2 * t->room : 16;
@@ -511,14 +510,15 @@ static int add_target(Targets *t, pid_t host_pid, uint64_t start_time) {
         t->items = items;
         t->room = room;
     }
-    t->items[t->n++] = (RemovalTarget){ .host_pid = host_pid, .start_time = start_time };
+    t->items[t->n++] = (RemovalTarget){ .host_pid = p->host_pid, .start_time = p->start_time };
     return 0;
 }
 
 static int add_targets(Targets *t, const FindingEntry *e) {
-    int r = add_target(t, e->finding->host_pid, e->finding->start_time);
+    FindingProcess shown = findings_process(e->finding);
+    int r = add_target(t, &shown);
     for (size_t i = 0; r >= 0 && i < e->n_others; i++)
-        r = add_target(t, e->others[i].host_pid, e->others[i].start_time);
+        r = add_target(t, &e->others[i]);
     return r;
 }
 
