@@ -61,7 +61,6 @@ Container *container_unref(Container *c) {
     (void) sd_event_source_disable_unref(c->exit_source);
     (void) sd_event_source_disable_unref(c->stop_source);
     (void) sd_event_source_disable_unref(c->retry_source);
-    (void) watch_subject_free(c->subject);
     container_findings_done(c);
     container_kills_free(c);
     container_adopted_done(c);

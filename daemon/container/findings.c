@@ -22,7 +22,8 @@
 #define DROPPED_FILE "dropped"
 #define SUFFIX       ".json"
 #define NAME_SIZE    32U
-#define FILE_MAX     (1024U * 1024U)
+#define READ_MAX     (1024U * 1024U) /* an earlier daemon wrote larger ones */
+#define GROWTH       2048U           /* of a file: receipt and counts come later */
 
 int findings_new(Findings **ret) {
     Findings *s = calloc(1, sizeof(Findings));
@@ -53,17 +54,24 @@ static FindingEntry *find_same(Findings *s, const Finding *f) {
     return NULL;
 }
 
-static bool lives(const FindingProcess *p) {
+FindingProcess findings_process(const Finding *f) {
+    return (FindingProcess){ .pid = f->pid, .host_pid = f->host_pid, .start_time = f->start_time };
+}
+
+bool findings_process_lives(const FindingProcess *p) {
     uint64_t start_time;
-    return process_start_time(p->host_pid, &start_time) >= 0 && start_time == p->start_time;
+    if (p->host_pid <= 0)
+        return false;
+    int r = process_start_time(p->host_pid, &start_time);
+    return r >= 0 ? start_time == p->start_time : r != -ENOENT && r != -ESRCH;
 }
 
 static bool is_over(const FindingEntry *e) {
-    FindingProcess p = { e->finding->pid, e->finding->host_pid, e->finding->start_time };
+    FindingProcess p = findings_process(e->finding);
     for (size_t i = 0; i < e->n_others; i++)
-        if (lives(&e->others[i]))
+        if (findings_process_lives(&e->others[i]))
             return false;
-    return p.host_pid <= 0 || !lives(&p);
+    return !findings_process_lives(&p);
 }
 
 /* Whoever floods must not push out what still runs: first goes the oldest that is over, only then the oldest. */
@@ -74,36 +82,85 @@ static void drop_one(Findings *s) {
     i = i < s->n ? i : 0;
     if (s->entries[i].stored) /* never more than there are files */
         s->gone[s->n_gone++] = s->entries[i].finding->number;
+    s->size -= s->entries[i].size;
     entry_done(&s->entries[i]);
     memmove(&s->entries[i], &s->entries[i + 1], (s->n - i - 1) * sizeof(s->entries[0]));
     s->n--;
     s->dropped++;
 }
 
+static size_t size_of(const Finding *f) {
+    _cleanup_json_ json_object *o = finding_to_record(f);
+    size_t size = 0;
+    if (o)
+        (void) json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &size);
+    return size + GROWTH;
+}
+
+/* What it says least with goes first. Everything else has an end of its own, all together below the limit. */
+static size_t fit(Finding *f) {
+    size_t size = size_of(f);
+    if (size > FINDINGS_FILE_MAX) {
+        f->mapped_files = strv_free(f->mapped_files);
+        size = size_of(f);
+    }
+    if (size > FINDINGS_FILE_MAX) {
+        f->command = strv_free(f->command);
+        size = size_of(f);
+    }
+    return size;
+}
+
+static FindingEntry *append(Findings *s, Finding *consume_f) {
+    size_t size = fit(consume_f);
+    while (s->n == FINDINGS_MAX || (s->n > 0 && s->size + size > FINDINGS_BYTES_MAX))
+        drop_one(s);
+    FindingEntry *e = &s->entries[s->n++];
+    *e = (FindingEntry){ .finding = consume_f, .size = size };
+    s->size += size;
+    return e;
+}
+
 static void drop_dead(FindingEntry *e) {
     size_t n = 0;
     for (size_t i = 0; i < e->n_others; i++)
-        if (lives(&e->others[i]))
+        if (findings_process_lives(&e->others[i]))
             e->others[n++] = e->others[i];
     e->n_others = n;
 }
 
-static bool is_other(const FindingEntry *e, pid_t host_pid, uint64_t start_time) {
+static FindingProcess *find_other(const FindingEntry *e, const FindingProcess *p) {
     for (size_t i = 0; i < e->n_others; i++)
-        if (e->others[i].host_pid == host_pid && e->others[i].start_time == start_time)
-            return true;
-    return false;
+        if (e->others[i].host_pid == p->host_pid && e->others[i].start_time == p->start_time)
+            return &e->others[i];
+    return NULL;
 }
 
-static bool is_shown(const FindingEntry *e, const Finding *f) {
-    return e->finding->host_pid == f->host_pid && e->finding->start_time == f->start_time;
+bool findings_shows(const FindingEntry *e, const FindingProcess *p) {
+    return e->finding->host_pid == p->host_pid && e->finding->start_time == p->start_time;
+}
+
+bool findings_is_unsettled(const FindingEntry *e, const FindingProcess *p) {
+    const FindingProcess *other = find_other(e, p);
+    return findings_shows(e, p) ? !e->finding->has_receipt : other && !other->settled;
+}
+
+void findings_settle(FindingEntry *e, const FindingProcess *p, const Receipt *receipt) {
+    FindingProcess *other = find_other(e, p);
+    if (other)
+        other->settled = true;
+    if (!findings_shows(e, p) || (e->finding->has_receipt && receipt->outcome == RECEIPT_GONE))
+        return;
+    e->finding->has_receipt = true;
+    e->finding->receipt = *receipt;
 }
 
 /* F is seen again as E: the process of the two that E is not going to show. Beyond the end, the oldest is forgotten. */
 static void keep_other(FindingEntry *e, const Finding *f) {
     const Finding *other = finding_is_newer(e->finding, f) ? e->finding : f;
-    FindingProcess p = { other->pid, other->host_pid, other->start_time };
-    if (p.host_pid <= 0 || p.start_time == 0 || is_other(e, p.host_pid, p.start_time) || !lives(&p))
+    FindingProcess p = findings_process(other);
+    p.settled = other->has_receipt;
+    if (p.start_time == 0 || find_other(e, &p) || !findings_process_lives(&p))
         return;
     if (!e->others)
         e->others = calloc(FINDING_OTHERS_MAX, sizeof(FindingProcess));
@@ -119,19 +176,18 @@ static void keep_other(FindingEntry *e, const Finding *f) {
 int findings_add(Findings *s, Finding *consume_f, FindingEntry **ret, bool *ret_again, bool *ret_other) {
     _cleanup_(finding_freep) Finding *f = consume_f;
     FindingEntry *e = find_same(s, f);
+    FindingProcess seen = findings_process(f);
     *ret_again = e != NULL;
-    *ret_other = e && !is_shown(e, f) && !is_other(e, f->host_pid, f->start_time);
+    *ret_other = e && !findings_shows(e, &seen) && !find_other(e, &seen);
     if (e) {
-        if (!is_shown(e, f))
+        if (!findings_shows(e, &seen))
             keep_other(e, f);
         finding_merge(e->finding, f);
         e->dirty = e->again = true;
     } else {
-        if (s->n == FINDINGS_MAX)
-            drop_one(s);
-        e = &s->entries[s->n++];
         f->number = ++s->last;
-        *e = (FindingEntry){ .finding = TAKE_PTR(f), .dirty = true };
+        e = append(s, TAKE_PTR(f));
+        e->dirty = true;
     }
     *ret = e;
     return 0;
@@ -162,7 +218,7 @@ static int write_one(int dir_fd, const Finding *f) {
     const char *text = o ? json_object_to_json_string_length(o, JSON_C_TO_STRING_PLAIN, &size) : NULL;
     if (!text)
         return -ENOMEM;
-    if (size > FILE_MAX)
+    if (size > FINDINGS_FILE_MAX)
         return -EFBIG;
     file_name(f->number, name);
     return path_write_file_at(dir_fd, name, text, size, 0600, false);
@@ -207,7 +263,7 @@ int findings_save(Findings *s, int state_fd, unsigned max) {
         if (k < 0 && r >= 0)
             r = k;
         e->stored = e->stored || k >= 0;
-        e->dirty = false; /* what cannot be written now is written when it is seen again */
+        e->dirty = k < 0 && k != -EFBIG; /* tried again a second later; what is too large stays so */
         max--;
     }
     return r;
@@ -282,7 +338,7 @@ static int read_one(int dir_fd, uint64_t number, Finding **ret, Error *reterr) {
     _cleanup_(finding_freep) Finding *f = NULL;
     size_t size;
     file_name(number, name);
-    int r = path_read_file_at(dir_fd, name, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, FILE_MAX, &text, &size);
+    int r = path_read_file_at(dir_fd, name, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, READ_MAX, &text, &size);
     if (r < 0)
         return error_failed(reterr, -r, "finding", "it cannot be read: %s", strerror(-r));
     r = json_read(text, size, &JSON_BOUNDS_TRUSTED, &o, reterr);
@@ -310,7 +366,7 @@ static int load_one(Findings *s, int dir_fd, const char *id, uint64_t number) {
         (void) unlinkat(dir_fd, name, 0);
         return 0;
     }
-    s->entries[s->n++] = (FindingEntry){ .finding = f, .stored = true };
+    append(s, f)->stored = true;
     return 0;
 }
 
@@ -335,6 +391,8 @@ int findings_load(int state_fd, const char *id, Findings **ret) {
     if (r >= 0)
         r = list_numbers(dir_fd, id, &numbers, &n);
     size_t first = n > FINDINGS_MAX ? n - FINDINGS_MAX : 0;
+    if (r >= 0)
+        read_dropped(s, dir_fd);
     for (size_t i = first; r >= 0 && i < n; i++)
         r = load_one(s, dir_fd, id, numbers[i]);
     if (r < 0)
@@ -344,7 +402,6 @@ int findings_load(int state_fd, const char *id, Findings **ret) {
         file_name(numbers[i], name);
         (void) unlinkat(dir_fd, name, 0);
     }
-    read_dropped(s, dir_fd);
     s->last = n > 0 ? numbers[n - 1] : 0;
     *ret = TAKE_PTR(s);
     return 0;

@@ -125,6 +125,7 @@ struct Container {
     bool totals_told;     /* `final` is known, or will never be */
     bool unread;          /* of an earlier daemon: the service manager has kept its output */
     bool calls_lost;      /* refused system calls are not told: nobody has kept the listener */
+    bool calls_silent;    /* nor from the start: the program was installed without a listener */
     bool seccomp_missing; /* the program could not be restored: nothing may be started without it */
 
     int data_fd; /* containers/ID in the data directory, -EBADF before it is made */
@@ -135,13 +136,15 @@ struct Container {
     AccountEntry account; /* in the sampler while it runs */
     AccountText final;    /* its totals, once they are known */
     LimitWatch limits;
-    WatchSubject *subject; /* NULL: it is not watched, or not any more */
-    Findings *findings;    /* NULL: none yet */
+    WatchSubject *subject;  /* NULL: it is not watched, or not any more */
+    uint64_t dropped_taken; /* of watch_subject_dropped(): what findings->dropped has */
+    Findings *findings;     /* NULL: none yet */
     sd_event_source *findings_timer;
     FindingVoice voice;
     KillRequest *kills, *last_kill;
     unsigned n_kills;
     bool killing;       /* a job has the container frozen to kill one process of it */
+    KillRequest killed; /* while killing: which */
     bool freeze_wanted; /* a finding's action, as soon as it can be */
     PendingFreeze pending_freeze;
     ContainerLog *log;
@@ -278,14 +281,19 @@ int container_watch_begin(const Container *c, StorageLayer *layer, SeccompProgra
 void container_watch_end(Container *c);
 void container_watch_resume(Container *c); /* of an earlier daemon's, and runs */
 void container_findings_recover(Container *c);
-void container_findings_done(Container *c); /* writes what is not on disk yet */
+void container_findings_done(Container *c); /* ends the watch, too, and writes what is not on disk yet */
 void container_add_finding_event(Container *c, uint64_t number, const char *message);
 void container_finding_changed(Container *c, FindingEntry *e);
 bool container_may_tell_kill(Container *c); /* false: it is counted, and told with others */
+/* What is unsaid, unwritten or not killed yet has its turn within a second. False: there is no timer to be had. */
+bool container_tick_later(Container *c);
 
 /* kill-exactly.c */
-int container_kill_finding(Container *c, const Finding *f);
-void container_keep_program(Container *c, const Finding *f); /* a copy of it, in the quarantine directory */
+/* P of finding NUMBER. Of one that waits for it already, or is being killed, nothing more is asked. */
+int container_kill_finding(Container *c, const FindingProcess *p, uint64_t number);
+bool container_kill_is_asked(const Container *c, const FindingProcess *p, uint64_t number);
+/* A copy of what P executes, in the quarantine directory. */
+void container_keep_program(Container *c, const Finding *f, const FindingProcess *p);
 void container_kill_next(Container *c);
 void container_kills_drop(Container *c);  /* nothing is left to be killed: tells those who wait */
 void container_kills_free(Container *c);  /* tells nobody */
@@ -311,6 +319,8 @@ AccountNetwork container_account_network(const Container *c);
 void container_store_output(const Container *c, int state_fd);
 void container_store_process(const Container *c, const SandboxProcess *process);
 void container_store_calls(const Container *c, int calls_fd);
+/* Nobody answers what is told: while somebody keeps the listener, a call that is told would wait for ever. */
+void container_stored_remove_calls(const Container *c);
 int container_stored_take(const Container *c, const char *what);
 bool container_stored_output(const Container *c); /* its output waits to be read: asked once */
 void container_stored_remove(const Container *c);

@@ -128,12 +128,8 @@ static void note_receipt(Container *c, KillJob *k) {
     FindingEntry *e = findings_get(c->findings, k->finding);
     if (!e)
         return;
-    /* of the process that the finding shows: another one has a receipt of its own to come; and the first word counts */
-    bool shown = e->finding->host_pid == k->target.host_pid && e->finding->start_time == k->target.start_time;
-    if (shown && !(e->finding->has_receipt && k->receipt.outcome == RECEIPT_GONE)) {
-        e->finding->has_receipt = true;
-        e->finding->receipt = k->receipt;
-    }
+    FindingProcess p = { .host_pid = k->target.host_pid, .start_time = k->target.start_time };
+    findings_settle(e, &p, &k->receipt);
     if (k->kept)
         (void) snprintf(e->finding->quarantined, sizeof(e->finding->quarantined), "%s", k->keep.name);
     container_finding_changed(c, e);
@@ -231,11 +227,21 @@ static int kill_submit(Container *c, const KillRequest *q) {
     k->userdata = q->userdata;
     k->keep = keep_request(c, k->finding);
     int r = container_job_submit(c, &k->job);
-    if (r < 0)
+    if (r < 0) {
         free(k);
-    else
-        c->killing = true;
-    return r;
+        return r;
+    }
+    c->killing = true;
+    c->killed = *q;
+    return 0;
+}
+
+static void put_back(Container *c, KillRequest *q) {
+    q->next = c->kills;
+    c->kills = q;
+    if (!c->last_kill)
+        c->last_kill = q;
+    c->n_kills++;
 }
 
 static void fail_request(Container *c, const KillRequest *q, int r) {
@@ -251,10 +257,15 @@ static void fail_request(Container *c, const KillRequest *q, int r) {
         q->done(q->userdata, NULL, &error);
 }
 
+/* What is short now is there again later, and whoever floods must not have others' kills fail for it. */
 void container_kill_next(Container *c) {
     while (c->kills && !c->killing && !c->ended) {
         _cleanup_free_ KillRequest *q = take_request(c);
         int r = kill_submit(c, q);
+        if ((r == -EAGAIN || r == -ENOMEM) && container_tick_later(c)) {
+            put_back(c, TAKE_PTR(q));
+            return;
+        }
         if (r < 0)
             fail_request(c, q, r);
     }
@@ -272,9 +283,15 @@ void container_kills_free(Container *c) {
         free(take_request(c));
 }
 
-static bool is_asked_for(const Container *c, const RemovalTarget *t, uint64_t finding) {
+static bool is_for(const KillRequest *q, const FindingProcess *p, uint64_t finding) {
+    return q->finding == finding && q->target.host_pid == p->host_pid && q->target.start_time == p->start_time;
+}
+
+bool container_kill_is_asked(const Container *c, const FindingProcess *p, uint64_t number) {
+    if (c->killing && is_for(&c->killed, p, number))
+        return true;
     for (const KillRequest *q = c->kills; q; q = q->next)
-        if (q->finding == finding && q->target.host_pid == t->host_pid && q->target.start_time == t->start_time)
+        if (is_for(q, p, number))
             return true;
     return false;
 }
@@ -296,13 +313,13 @@ static int ask(Container *c, const KillRequest *request) {
     return 0;
 }
 
-int container_kill_finding(Container *c, const Finding *f) {
+int container_kill_finding(Container *c, const FindingProcess *p, uint64_t number) {
     KillRequest q = {
-        .target = { .host_pid = f->host_pid, .start_time = f->start_time },
+        .target = { .host_pid = p->host_pid, .start_time = p->start_time },
         .descendants = true,
-        .finding = f->number,
+        .finding = number,
     };
-    return is_asked_for(c, &q.target, q.finding) ? 0 : ask(c, &q);
+    return container_kill_is_asked(c, p, number) ? 0 : ask(c, &q);
 }
 
 int container_kill_exactly(Container *c, const RemovalTarget *target, bool descendants, ContainerKilled done,
@@ -373,17 +390,17 @@ static void keep_done(ContainerJob *j) {
     container_finding_changed(c, e);
 }
 
-void container_keep_program(Container *c, const Finding *f) {
+void container_keep_program(Container *c, const Finding *f, const FindingProcess *p) {
     KeepRequest keep = keep_request(c, f->number);
-    if (!keep.name[0])
+    if (p->host_pid <= 0 || p->start_time == 0 || !keep.name[0])
         return;
     KeepJob *k = calloc(1, sizeof(KeepJob));
     if (!k)
         return;
     *k = (KeepJob){
         .job = { .run = keep_run, .done = keep_done, .destroy = plain_destroy, .apart = true },
-        .host_pid = f->host_pid,
-        .start_time = f->start_time,
+        .host_pid = p->host_pid,
+        .start_time = p->start_time,
         .finding = f->number,
         .keep = keep,
     };

@@ -40,6 +40,7 @@ typedef struct StartJob {
     uint64_t start_time, started_usec;
     WatchSubject *subject;
     int unwatched; /* -errno: why it is not watched */
+    bool calls_silent;
     bool failed;
     bool dirty; /* failed, and not all of it could be undone */
     Error error;
@@ -191,9 +192,13 @@ static int born(void *userdata, const SandboxProcess *process, Error *reterr) {
 /* Best-effort, and told: what is not looked at is no worse held. A listener that nobody takes leaves its calls refused. */
 static void start_watch(StartJob *s, SandboxProcess *process) {
     const Container *c = s->job.container;
-    if (process->calls_fd >= 0)
+    bool told = process->calls_fd >= 0;
+    if (told)
         container_store_calls(c, process->calls_fd);
+    s->calls_silent = !told && c->spec->sandbox.program.tell_calls && s->seccomp && seccomp_program_tells(s->seccomp);
     s->unwatched = container_watch_begin(c, s->layer, s->seccomp, process, TAKE_FD(process->calls_fd), &s->subject);
+    if (told && !s->subject)
+        container_stored_remove_calls(c);
 }
 
 /* It has executed its program and waits at the first instruction. */
@@ -342,6 +347,7 @@ static void adopt_results(Container *c, StartJob *s) {
     c->layer = TAKE_PTR(s->layer);
     c->endpoint = TAKE_PTR(s->endpoint);
     c->subject = TAKE_PTR(s->subject);
+    c->calls_silent = s->calls_silent;
     c->log = TAKE_PTR(s->log);
     c->pid = s->process.pid;
     c->pidfd = TAKE_FD(s->process.pidfd);

@@ -47,6 +47,10 @@ void container_store_calls(const Container *c, int calls_fd) {
     put(c, "calls", calls_fd);
 }
 
+void container_stored_remove_calls(const Container *c) {
+    fd_store_remove(c->registry->environment.fd_store, c->id, "calls");
+}
+
 int container_stored_take(const Container *c, const char *what) {
     _cleanup_fd_ int fd = fd_store_take(c->registry->environment.fd_store, c->id, what);
     int number;

@@ -21,8 +21,9 @@
 
 #define TICK_USEC   1000000ULL
 #define SLACK_USEC  100000ULL
-#define SAVES_MAX   32U /* files in one tick */
-#define VOICE_MAX   24U /* findings that are told in a while */
+#define SAVES_MAX   32U  /* files in one tick */
+#define LOOKS_MAX   256U /* at processes that were to be killed, in one tick */
+#define VOICE_MAX   24U  /* findings that are told in a while */
 #define VOICE_USEC  (10ULL * 1000000ULL)
 #define NUMBER_SIZE 24U
 
@@ -103,6 +104,9 @@ const char *container_watch_missing(const Container *c, FindingKind k) {
             return "the container has no system call filter";
         if (c->calls_lost)
             return "refused calls are not told any more: the descriptor went with the daemon that had it";
+        if (c->calls_silent)
+            return "refused calls are not told: the filter could not be installed with a listener, as where the daemon "
+                   "itself runs below a filter that has one";
         if (!s->sandbox.program.seccomp || !seccomp_program_tells(s->sandbox.program.seccomp))
             return "the profile refuses nothing that could be told, or refuses sendmsg";
     }
@@ -124,6 +128,10 @@ void container_watch_resume(Container *c) {
                                   calls_fd < 0 ? -EBADF : calls_fd, &c->subject);
     if (r < 0)
         log_warning("Container %s is not watched any more: %s", c->id, strerror(-r));
+    if (calls_fd >= 0 && !c->subject)
+        container_stored_remove_calls(c);
+    if (c->findings)
+        (void) container_tick_later(c); /* what was to be killed and is not */
 }
 
 static Findings *findings_of(Container *c) {
@@ -134,13 +142,22 @@ static Findings *findings_of(Container *c) {
 
 uint64_t container_findings_dropped(const Container *c) {
     uint64_t kept = c->findings ? c->findings->dropped : 0;
-    return kept + (c->subject ? watch_subject_dropped(c->subject) : 0);
+    return kept + (c->subject ? watch_subject_dropped(c->subject) - c->dropped_taken : 0);
 }
 
+/* What has been dropped since the last time joins what is kept, and written: it outlives the subject and the daemon. */
 static void take_dropped(Container *c) {
     uint64_t dropped = c->subject ? watch_subject_dropped(c->subject) : 0;
-    if (dropped > 0 && findings_of(c))
-        c->findings->dropped += dropped;
+    if (dropped <= c->dropped_taken || !findings_of(c))
+        return;
+    c->findings->dropped += dropped - c->dropped_taken;
+    c->dropped_taken = dropped;
+}
+
+static void end_subject(Container *c) {
+    take_dropped(c);
+    c->subject = watch_subject_free(c->subject);
+    c->dropped_taken = 0;
 }
 
 /* Not into a directory that is being removed. */
@@ -155,15 +172,17 @@ static void save(Container *c, unsigned max) {
 }
 
 void container_watch_end(Container *c) {
-    take_dropped(c);
-    c->subject = watch_subject_free(c->subject);
-    save(c, UINT_MAX);
+    end_subject(c);
+    save(c, SAVES_MAX);
+    if (c->findings && findings_unsaved(c->findings))
+        (void) container_tick_later(c);
 }
 
 void container_findings_done(Container *c) {
     c->findings_timer = sd_event_source_disable_unref(c->findings_timer);
+    end_subject(c);
     if (!c->gone)
-        save(c, UINT_MAX);
+        save(c, UINT_MAX); /* the daemon ends: there is no later */
     c->findings = findings_free(c->findings);
 }
 
@@ -264,7 +283,7 @@ static void tell_untold(Container *c) {
 }
 
 static void tell_again(Container *c) {
-    for (size_t i = 0; i < c->findings->n; i++) {
+    for (size_t i = 0; c->findings && i < c->findings->n; i++) {
         FindingEntry *e = &c->findings->entries[i];
         if (!e->again)
             continue;
@@ -273,7 +292,7 @@ static void tell_again(Container *c) {
     }
 }
 
-static void tick_later(Container *c);
+static bool kill_owed(Container *c);
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
     Container *c = userdata;
@@ -281,21 +300,27 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
     c->findings_timer = sd_event_source_disable_unref(c->findings_timer);
     if (c->gone)
         return 0;
+    take_dropped(c);
     tell_again(c);
     tell_untold(c);
     save(c, SAVES_MAX);
-    if (findings_unsaved(c->findings) || c->voice.untold > 0 || c->voice.unkilled > 0)
-        tick_later(c);
+    bool owed = kill_owed(c);
+    bool unsaved = c->findings && findings_unsaved(c->findings);
+    if (unsaved || owed || c->voice.untold > 0 || c->voice.unkilled > 0)
+        (void) container_tick_later(c);
     return 0;
 }
 
 /* Without a timer it is said and written when the next one is found. */
-static void tick_later(Container *c) {
+bool container_tick_later(Container *c) {
     if (c->findings_timer)
-        return;
-    if (sd_event_add_time_relative(c->registry->environment.event, &c->findings_timer, CLOCK_MONOTONIC, TICK_USEC,
-                                   SLACK_USEC, on_tick, c) >= 0)
-        (void) sd_event_source_set_description(c->findings_timer, "container-findings");
+        return true;
+    int r = sd_event_add_time_relative(c->registry->environment.event, &c->findings_timer, CLOCK_MONOTONIC, TICK_USEC,
+                                       SLACK_USEC, on_tick, c);
+    if (r < 0)
+        return false;
+    (void) sd_event_source_set_description(c->findings_timer, "container-findings");
+    return true;
 }
 
 bool container_may_tell_kill(Container *c) {
@@ -306,28 +331,93 @@ bool container_may_tell_kill(Container *c) {
 
 void container_finding_changed(Container *c, FindingEntry *e) {
     e->dirty = e->again = true;
-    tick_later(c);
+    (void) container_tick_later(c);
 }
 
 /* ---- acting ---- */
 
-static void kill_process(Container *c, FindingEntry *e) {
-    Finding *f = e->finding;
-    if (f->host_pid <= 0 || f->start_time == 0) {
-        f->action = FINDING_REPORT; /* of no single process */
+/* In a pid namespace of its own somebody else is number 1, too. */
+static bool is_first(const Container *c, const FindingProcess *p) {
+    return c->pid > 0 ? p->host_pid == c->pid : p->pid == 1;
+}
+
+/* What comes to nothing is asked for again by the next tick. */
+static void ask_kill(Container *c, FindingEntry *e, const FindingProcess *p) {
+    if (is_first(c, p)) {
+        Receipt spared = { .pid = p->pid, .host_pid = p->host_pid, .outcome = RECEIPT_SPARED };
+        findings_settle(e, p, &spared);
         return;
     }
-    /* one inside a pid namespace of its own is 1 there, too */
-    if (c->pid > 0 ? f->host_pid == c->pid : f->pid == 1) {
-        f->has_receipt = true;
-        f->receipt = (Receipt){ .pid = f->pid, .host_pid = f->host_pid, .outcome = RECEIPT_SPARED };
-        return;
-    }
-    f->has_receipt = false;
-    int r = container_kill_finding(c, f);
+    int r = container_kill_finding(c, p, e->finding->number);
     if (r < 0)
-        log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed: %s", c->id, f->number,
-                    strerror(-r));
+        log_limited(LOG_ERR, "Container %s: the process of finding %" PRIu64 " cannot be killed yet: %s", c->id,
+                    e->finding->number, strerror(-r));
+    (void) container_tick_later(c);
+}
+
+/* The one that was sighted, whichever is shown: the older one of two may have become what the younger was. */
+static void kill_process(Container *c, FindingEntry *e, const FindingProcess *seen) {
+    bool shown = findings_shows(e, seen);
+    if (seen->host_pid <= 0 || seen->start_time == 0) {
+        if (shown)
+            e->finding->action = FINDING_REPORT; /* of no single process */
+        return;
+    }
+    if (shown)
+        e->finding->has_receipt = false;
+    ask_kill(c, e, seen);
+}
+
+static bool is_owed(const FindingEntry *e) {
+    if (e->finding->action != FINDING_KILL_PROCESS)
+        return false;
+    for (size_t i = 0; i < e->n_others; i++)
+        if (!e->others[i].settled)
+            return true;
+    return !e->finding->has_receipt;
+}
+
+static unsigned ask_again(Container *c, FindingEntry *e, const FindingProcess *p) {
+    if (!findings_is_unsettled(e, p) || container_kill_is_asked(c, p, e->finding->number))
+        return 0;
+    if (findings_process_lives(p)) {
+        ask_kill(c, e, p);
+        return 1;
+    }
+    Receipt gone = { .pid = p->pid, .host_pid = p->host_pid, .outcome = RECEIPT_GONE };
+    findings_settle(e, p, &gone);
+    if (findings_shows(e, p))
+        container_finding_changed(c, e);
+    return 1;
+}
+
+/* Of how many it looked whether they live. */
+static unsigned ask_all_again(Container *c, FindingEntry *e) {
+    FindingProcess shown = findings_process(e->finding);
+    unsigned n = ask_again(c, e, &shown);
+    for (size_t i = 0; i < e->n_others; i++)
+        n += ask_again(c, e, &e->others[i]);
+    return n;
+}
+
+/*
+ * Kills that have been decided upon and have had no receipt: there was no room for them, or they failed, or a daemon was
+ * ended before. A few in each tick, each finding in its turn. True: there are some, or some that wait for a thread.
+ */
+static bool kill_owed(Container *c) {
+    Findings *s = c->findings;
+    bool owed = false;
+    if (c->ended)
+        return false;
+    container_go_on(c);
+    for (size_t i = 0, looks = 0; s && i < s->n && looks < LOOKS_MAX; i++) {
+        FindingEntry *e = &s->entries[s->next_owed++ % s->n];
+        if (is_owed(e))
+            looks += ask_all_again(c, e);
+    }
+    for (size_t i = 0; s && i < s->n && !owed; i++)
+        owed = is_owed(&s->entries[i]);
+    return owed || (c->kills && !c->killing);
 }
 
 static void kill_container(Container *c, const Finding *f) {
@@ -341,11 +431,11 @@ static void kill_container(Container *c, const Finding *f) {
     container_add_killed_event(c, SIGKILL, to);
 }
 
-static void act(Container *c, FindingEntry *e, FindingAction action) {
+static void act(Container *c, FindingEntry *e, const FindingProcess *seen, FindingAction action) {
     e->finding->action = action;
     switch (action) {
     case FINDING_KILL_PROCESS:
-        kill_process(c, e);
+        kill_process(c, e, seen);
         break;
     case FINDING_FREEZE_CONTAINER:
         c->freeze_wanted = c->state != CONTAINER_PAUSED || c->freezing;
@@ -355,7 +445,7 @@ static void act(Container *c, FindingEntry *e, FindingAction action) {
         kill_container(c, e->finding);
         break;
     default:
-        container_keep_program(c, e->finding);
+        container_keep_program(c, e->finding, seen);
         break;
     }
 }
@@ -366,13 +456,14 @@ void container_found(void *userdata, Finding *consume_finding) {
     Findings *s = findings_of(c);
     FindingEntry *e = NULL;
     FindingAction action = c->spec->watch[consume_finding->kind];
+    FindingProcess seen = findings_process(consume_finding);
     bool again, other;
     if (!s || findings_add(s, consume_finding, &e, &again, &other) < 0)
         return;
     /* a daemon may have been ended between the finding and the end of its process */
-    bool undone = again && action == FINDING_KILL_PROCESS && !e->finding->has_receipt && !c->killing;
+    bool undone = again && action == FINDING_KILL_PROCESS && findings_is_unsettled(e, &seen);
     if (!c->ended && (!again || other || undone))
-        act(c, e, action);
+        act(c, e, &seen, action);
     else if (!again)
         e->finding->action = FINDING_REPORT;
     uint64_t number = e->finding->number;
@@ -381,8 +472,9 @@ void container_found(void *userdata, Finding *consume_finding) {
     if (!again && c->voice.untold == 0)
         save(c, 1);
     e = findings_get(s, number);
-    if (e && (e->dirty || e->again))
-        tick_later(c);
+    bool dropped = c->subject && watch_subject_dropped(c->subject) != c->dropped_taken;
+    if (dropped || (e && (e->dirty || e->again)))
+        (void) container_tick_later(c);
 }
 
 size_t container_findings_count(const Container *c) {
@@ -404,12 +496,11 @@ typedef struct Targets {
 } Targets;
 
 /* What ends between this and its removal gets a receipt that says so. */
-static int add_target(Targets *t, pid_t host_pid, uint64_t start_time) {
-    uint64_t now;
-    if (host_pid <= 0 || start_time == 0 || process_start_time(host_pid, &now) < 0 || now != start_time)
+static int add_target(Targets *t, const FindingProcess *p) {
+    if (p->start_time == 0 || !findings_process_lives(p))
         return 0;
     for (size_t i = 0; i < t->n; i++)
-        if (t->items[i].host_pid == host_pid)
+        if (t->items[i].host_pid == p->host_pid && t->items[i].start_time == p->start_time)
             return 0;
     if (t->n == t->room) {
         size_t room = t->room > 0 ? 2 * t->room : 16;
@@ -419,14 +510,15 @@ static int add_target(Targets *t, pid_t host_pid, uint64_t start_time) {
         t->items = items;
         t->room = room;
     }
-    t->items[t->n++] = (RemovalTarget){ .host_pid = host_pid, .start_time = start_time };
+    t->items[t->n++] = (RemovalTarget){ .host_pid = p->host_pid, .start_time = p->start_time };
     return 0;
 }
 
 static int add_targets(Targets *t, const FindingEntry *e) {
-    int r = add_target(t, e->finding->host_pid, e->finding->start_time);
+    FindingProcess shown = findings_process(e->finding);
+    int r = add_target(t, &shown);
     for (size_t i = 0; r >= 0 && i < e->n_others; i++)
-        r = add_target(t, e->others[i].host_pid, e->others[i].start_time);
+        r = add_target(t, &e->others[i]);
     return r;
 }
 

@@ -213,6 +213,7 @@ typedef struct Kills {
     RoguesState *state; /* valid while the ticket has its call */
     size_t n_left;
     json_object *receipts; /* owned */
+    Error error;           /* the first: of what was not even sent a signal, for any reason but that it is over */
 } Kills;
 
 typedef struct KillOne {
@@ -228,28 +229,43 @@ static void one_over(Kills *k) {
     Call *call = call_ticket_redeem(k->ticket);
     if (!call)
         return;
+    if (k->error.kind != ERROR_NONE) {
+        call_fail(call, &k->error);
+        return;
+    }
     k->state->receipts = TAKE_PTR(receipts);
     begin(k->state);
 }
 
+static void note_error(Kills *k, const Error *error) {
+    if (k->error.kind == ERROR_NONE)
+        k->error = *error;
+}
+
+static void note_memory(Kills *k) {
+    Error error = ERROR_INIT;
+    (void) fields_oom(&error);
+    note_error(k, &error);
+}
+
 static void on_killed(void *userdata, const Receipt *receipt, const Error *error) {
     _cleanup_free_ KillOne *one = userdata;
-    /* what could not be killed has a container that has ended, or hangs: never said to be dead */
-    Receipt none = { .host_pid = one->target.host_pid,
-                     .outcome = error && (error->kind == ERROR_NOT_RUNNING || error->kind == ERROR_NO_SUCH_PROCESS)
-                                    ? RECEIPT_GONE
-                                    : RECEIPT_DYING };
-    if (!receipt && none.outcome == RECEIPT_DYING)
-        (void) snprintf(none.wait_channel, sizeof(none.wait_channel), "%.60s", error->message);
-    (void) render_append(one->kills->receipts, receipt_to_json(receipt ? receipt : &none));
+    Receipt gone = { .host_pid = one->target.host_pid, .outcome = RECEIPT_GONE };
+    bool over = error && (error->kind == ERROR_NOT_RUNNING || error->kind == ERROR_NO_SUCH_PROCESS);
+    if (!receipt && !over)
+        note_error(one->kills, error);
+    else if (render_append(one->kills->receipts, receipt_to_json(receipt ? receipt : &gone)) < 0)
+        note_memory(one->kills);
     one_over(one->kills);
 }
 
 static void kill_one(Kills *k, Container *c, const RemovalTarget *target) {
     KillOne *one = calloc(1, sizeof(KillOne));
     Error error = ERROR_INIT;
-    if (!one)
+    if (!one) {
+        note_memory(k);
         return;
+    }
     *one = (KillOne){ k, *target };
     k->n_left++;
     if (container_kill_exactly(c, target, true, on_killed, one, &error) < 0)
@@ -261,8 +277,10 @@ static void kill_those_of(Kills *k, Container *c) {
     size_t n = 0;
     if (container_state(c) != CONTAINER_RUNNING && container_state(c) != CONTAINER_PAUSED)
         return;
-    if (container_findings_targets(c, FINDING_MEDIUM, &targets, &n) < 0)
+    if (container_findings_targets(c, FINDING_MEDIUM, &targets, &n) < 0) {
+        note_memory(k);
         return;
+    }
     for (size_t i = 0; i < n; i++)
         kill_one(k, c, &targets[i]);
 }

@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import subprocess
@@ -139,6 +140,39 @@ def test_killed_exactly(kennel, follow):
     assert "no process" in kennel.kennel("rogues", "--kill", container).stderr
 
 
+@contextlib.contextmanager
+def one_descriptor_left(daemon):
+    """The daemon can have one more file open, and no two."""
+    pid = daemon.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = set(range(before[0]))
+    for _ in range(20):  # what the detectors have open is closed again
+        used &= {int(name) for name in os.listdir(f"/proc/{pid}/fd")}
+        time.sleep(0.01)
+    free = next(number for number in range(before[0]) if number not in used)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (free + 1, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_what_cannot_be_killed_is_an_error(daemon):
+    """No receipt says "dying" of a process that no signal was sent to."""
+    container = start(daemon)
+    drop(daemon, container)
+    wait_for(lambda: any(foreign(f) for f in findings(daemon, container)), "the finding")
+    with contextlib.closing(daemon.connect()) as c:
+        c.call("Rogues", container=container)
+
+        with one_descriptor_left(daemon), pytest.raises(VarlinkError) as e:
+            c.call("Rogues", container=container, kill=True)
+        assert e.value.short == "Failed", e.value
+    assert any("/t/evil" in name for name in names_of(daemon, container))
+    receipts = daemon.call("Rogues", container=container, kill=True)["receipts"]
+    assert [r["outcome"] for r in receipts] == ["dead"]
+
+
 def test_killed_by_the_action(kennel, follow):
     """Started again, killed again."""
     container = start(kennel, "--watch", "foreign-program=kill-process")
@@ -153,6 +187,19 @@ def test_killed_by_the_action(kennel, follow):
     assert kennel.inspect(container)["container"]["state"] == "running"
     watch = {w["detector"]: w["action"] for w in kennel.inspect(container)["watch"]}
     assert len(watch) == 12 and watch["foreignProgram"] == "killProcess" and watch["connection"] == "off"
+
+
+def test_the_older_one_is_killed_as_well(kennel, follow):
+    """What a process starts is killed; then it executes the same itself, and is the older of the two."""
+    container = start(kennel, "--watch", "foreign-program=kill-process")
+    follower = follow("Rogues", container=container)
+    busybox = "/t/evil/busybox"
+    script = f"mkdir /t/evil && cp {BUSYBOX} {busybox} && {{ {busybox} sleep 1000 & sleep 2; exec {busybox} sleep 2000; }}"
+    kennel.kennel("exec", container, "sh", "-c", f"({script}) >/dev/null 2>&1 </dev/null &").ok()
+    follower.wait(lambda f: foreign(f) and f["receipt"])
+    follower.wait(lambda f: foreign(f) and f["count"] >= 2)
+    wait_for(lambda: not any("/t/" in name for name in names_of(kennel, container)), "the end of both")
+    assert kennel.inspect(container)["container"]["state"] == "running"
 
 
 def test_frozen_and_killed_by_the_action(kennel, follow):

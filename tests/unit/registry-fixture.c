@@ -339,7 +339,7 @@ int watch_subject_add_calls(WatchSubject *s, int consume_fd) {
 }
 void watch_subject_set_cpu_quota(WatchSubject *s, uint64_t quota_per_sec_usec) {}
 uint64_t watch_subject_dropped(const WatchSubject *s) {
-    return 0;
+    return fakes.dropped;
 }
 /* A process of the table; there is no pid namespace, so that the numbers are the same inside. */
 int removal_open(CgroupGroup *g, pid_t first_pid, const RemovalTarget *t, pid_t *ret_host_pid) {
@@ -358,6 +358,11 @@ int removal_run(const Removal *r, const RemovalTarget *t, Receipt *ret, Error *r
     fakes.n_removals++;
     if (pidfd < 0)
         return -ESRCH;
+    if (fakes.n_failing > 0) {
+        fakes.n_failing--;
+        (void) close(pidfd);
+        return -EMFILE;
+    }
     *ret = (Receipt){ .pid = pid, .host_pid = pid, .outcome = RECEIPT_SPARED };
     if (pid != r->first_pid) {
         if (r->evidence)
@@ -569,6 +574,8 @@ int fixture_set_up(void **state) {
     fakes.hang_fd = 0;
     fakes.n_hanging = 0;
     fakes.n_removals = 0;
+    fakes.n_failing = 0;
+    fakes.dropped = 0;
     fakes.oom_kills = 0;
     fakes.storage = (StorageUsage){ 0, 0, STORAGE_LIMIT_NONE, STORAGE_LIMIT_NONE, NULL };
     fakes.pids_missing = fakes.storage_missing = NULL;

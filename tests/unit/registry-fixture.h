@@ -46,6 +46,8 @@ struct Fakes {
     atomic_int hang_fd;         /* what cgroup_group_pids() reads a byte from, after it has the pids; 0: it does not */
     atomic_uint n_hanging;      /* how many have got that far */
     atomic_uint n_removals;     /* calls of removal_run() */
+    atomic_uint n_failing;      /* of how many it fails from now on, with EMFILE */
+    uint64_t dropped;           /* what watch_subject_dropped() says of any subject */
     uint64_t oom_kills;
     int has_executed;       /* what sandbox_has_executed() says */
     char *exec_environment; /* what the last sandbox_exec() was given */

@@ -94,6 +94,82 @@ static void test_cap(void **state) {
     (void) findings_free(s);
 }
 
+static char **texts(size_t n, size_t length) {
+    char **v = calloc(n + 1, sizeof(char *));
+    for (size_t i = 0; i < n; i++) {
+        v[i] = calloc(1, length + 1);
+        memset(v[i], 'x', length);
+    }
+    return v;
+}
+
+static off_t sum_of_files(Fixture *f, uint64_t last) {
+    off_t sum = 0;
+    for (uint64_t i = 1; i <= last; i++) {
+        char name[48];
+        struct stat st;
+        (void) snprintf(name, sizeof(name), "findings/%llu.json", (unsigned long long) i);
+        if (fstatat(f->state_fd, name, &st, 0) >= 0)
+            sum += st.st_size;
+    }
+    return sum;
+}
+
+/* Whoever is found chooses paths and arguments: of one what is long is left out, and all together have an end. */
+static void test_bytes(void **state) {
+    Fixture *f = *state;
+    Findings *s = NULL;
+    bool again, other;
+    assert_int_equal(findings_new(&s), 0);
+    Finding *large = make("/tmp/large", 10, 1);
+    large->command = texts(10, 1000);
+    large->mapped_files = texts(32, 4000);
+    FindingEntry *e = add(s, large, &again, &other);
+    assert_true(!e->finding->mapped_files && strv_length(e->finding->command) == 10);
+    large = make("/tmp/larger", 11, 1);
+    large->command = texts(10, 12000);
+    e = add(s, large, &again, &other);
+    assert_true(!e->finding->command && e->finding->program);
+    for (unsigned i = 3; i <= FINDINGS_MAX; i++) {
+        char name[32];
+        (void) snprintf(name, sizeof(name), "/tmp/%u", i);
+        large = make(name, (pid_t) (i + 4000000), i);
+        large->command = texts(10, 6000);
+        (void) add(s, large, &again, &other);
+        if (i == FINDINGS_MAX / 2)
+            assert_int_equal(findings_save(s, f->state_fd, UINT_MAX), 0);
+    }
+    assert_true(s->n > 100 && s->n < FINDINGS_MAX && s->dropped == FINDINGS_MAX - s->n);
+    assert_non_null(findings_get(s, FINDINGS_MAX));
+    assert_null(findings_get(s, 1));
+    assert_int_equal(findings_save(s, f->state_fd, UINT_MAX), 0);
+    assert_true(sum_of_files(f, FINDINGS_MAX) < (off_t) FINDINGS_BYTES_MAX);
+    assert_int_equal(fixture_entries(f->state_fd, "findings"), s->n + 1);
+    size_t n = s->n, size = s->size;
+    (void) findings_free(s);
+    assert_int_equal(findings_load(f->state_fd, "x", &s), 0);
+    assert_true(s->n == n && s->dropped == FINDINGS_MAX - n && s->size >= size - n && s->size <= size + n);
+    (void) findings_free(s);
+}
+
+/* What cannot be written now is written later. */
+static void test_not_written(void **state) {
+    Fixture *f = *state;
+    Findings *s = NULL;
+    bool again, other;
+    assert_int_equal(findings_new(&s), 0);
+    (void) add(s, make("/tmp/a", 10, 1), &again, &other);
+    assert_int_equal(mkdirat(f->state_fd, "findings", 0700), 0);
+    assert_int_equal(mkdirat(f->state_fd, "findings/1.json", 0700), 0);
+    assert_true(findings_save(s, f->state_fd, UINT_MAX) < 0);
+    assert_true(findings_unsaved(s));
+    assert_int_equal(unlinkat(f->state_fd, "findings/1.json", AT_REMOVEDIR), 0);
+    assert_int_equal(findings_save(s, f->state_fd, UINT_MAX), 0);
+    assert_int_equal(faccessat(f->state_fd, "findings/1.json", F_OK, 0), 0);
+    assert_false(findings_unsaved(s));
+    (void) findings_free(s);
+}
+
 static void put(int fd, const char *name, const char *text) {
     assert_int_equal(path_write_file_at(fd, name, text, strlen(text), 0600, false), 0);
 }
@@ -289,6 +365,92 @@ static void test_all_processes(void **state) {
     fixture_remove(f, c, true);
 }
 
+static void await_end(Fixture *f, pid_t pid) {
+    int status = 0;
+    for (unsigned i = 0; i < 500 && waitpid(pid, &status, WNOHANG) == 0; i++)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+/* What was sighted is killed, also where the finding goes on to show another one. */
+static void test_older_process(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t older = child_in(c), younger = child_in(c);
+    container_found(c, finding_of(younger));
+    await_end(f, younger);
+    await_receipt(f, c);
+    container_found(c, finding_of(older));
+    await_end(f, older);
+    const Finding *found = container_finding(c, 0);
+    assert_true(found->count == 2 && found->host_pid == younger);
+    assert_true(found->receipt.host_pid == younger && found->receipt.outcome == RECEIPT_DEAD);
+    fixture_remove(f, c, true);
+}
+
+/* Number 1 of a pid namespace that the container has made is not the container's first process. */
+static void test_first_of_another_namespace(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t pid = child_in(c);
+    Finding *finding = finding_of(pid);
+    finding->pid = 1;
+    container_found(c, finding);
+    await_end(f, pid);
+    await_receipt(f, c);
+    assert_int_equal(container_finding(c, 0)->receipt.outcome, RECEIPT_DEAD);
+    fixture_remove(f, c, true);
+}
+
+/* A kill that fails is tried again: of the process that is shown, and of another. */
+static void test_failed_kill(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t older = child_in(c), younger = child_in(c);
+    fakes.n_failing = 3;
+    container_found(c, finding_of(younger));
+    container_found(c, finding_of(older));
+    await_end(f, younger);
+    await_end(f, older);
+    await_receipt(f, c);
+    assert_true(container_finding(c, 0)->receipt.outcome == RECEIPT_DEAD && fakes.n_failing == 0);
+    unsigned before = fakes.n_removals;
+    for (unsigned i = 0; i < 150; i++)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_int_equal(fakes.n_removals, before); /* and then no more */
+    fixture_remove(f, c, true);
+}
+
+static void occupy(void *userdata) {
+    char byte;
+    assert_int_equal(read(*(const int *) userdata, &byte, 1), 1);
+}
+
+static void nothing(void *userdata) {}
+
+/* No thread is to be had: what waits is killed when there is one again. */
+static void test_no_thread(void **state) {
+    Fixture *f = *state;
+    Container *c = run_with(f, FINDING_KILL_PROCESS);
+    pid_t pids[2] = { child_in(c), child_in(c) };
+    int fds[2];
+    unsigned n = 0;
+    assert_int_equal(pipe(fds), 0);
+    while (worker_submit(f->environment.workers, occupy, nothing, &fds[0]) >= 0)
+        n++;
+    for (unsigned i = 0; i < 2; i++)
+        container_found(c, finding_of(pids[i]));
+    (void) sd_event_run(f->environment.event, 10000);
+    assert_true(n > 0 && fakes.n_removals == 0 && !c->killing);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(write(fds[1], "x", 1), 1);
+    for (unsigned i = 0; i < 2; i++)
+        await_end(f, pids[i]);
+    fixture_remove(f, c, true);
+    (void) close(fds[0]);
+    (void) close(fds[1]);
+}
+
 static void test_first_is_spared(void **state) {
     Fixture *f = *state;
     Container *c = run_with(f, FINDING_KILL_PROCESS);
@@ -406,6 +568,40 @@ static void test_recovered(void **state) {
     assert_string_equal(container_finding(c, 0)->program, "/tmp/evil");
     assert_int_equal(container_spec(c)->watch[FINDING_FOREIGN_PROGRAM], FINDING_REPORT);
     assert_int_equal(container_spec(c)->watch[FINDING_CONNECTION], FINDING_OFF); /* the default */
+    fixture_remove(f, c, true);
+}
+
+/* What did not fit into the queue is on disk a second later, and counted once. */
+static void test_dropped(void **state) {
+    Fixture *f = *state;
+    Container *c = fixture_run(f, "x", "exec sleep 100");
+    _cleanup_free_ char *text = NULL;
+    size_t size;
+    c->subject = (WatchSubject *) f; /* the fakes do not look at it */
+    fakes.dropped = 5;
+    assert_true(container_findings_dropped(c) == 5);
+    container_found(c, make("/tmp/a", 4000000, 1));
+    for (unsigned i = 0; i < 300 && faccessat(c->state_fd, "findings/dropped", F_OK, 0) < 0; i++)
+        (void) sd_event_run(f->environment.event, 10000);
+    assert_int_equal(path_read_file_at(c->state_fd, "findings/dropped", 0, 32, &text, &size), 0);
+    assert_string_equal(text, "5");
+    fakes.dropped = 7;
+    assert_true(container_findings_dropped(c) == 7);
+    reopen(f);
+    c = fixture_find(f, 1000, "x", NULL);
+    assert_true(container_findings_dropped(c) == 7);
+    fixture_remove(f, c, true);
+}
+
+/* The filter would have told refused calls, and there is nobody to be told. */
+static void test_without_a_listener(void **state) {
+    Fixture *f = *state;
+    f->registry->environment.watch = (Watch *) f; /* nor at that */
+    Container *c = fixture_run(f, "x", "exec sleep 100");
+    assert_string_equal(container_watch_missing(c, FINDING_REFUSED_CALL), "the container is not watched");
+    c->subject = (WatchSubject *) f;
+    assert_non_null(strstr(container_watch_missing(c, FINDING_REFUSED_CALL), "with a listener"));
+    assert_null(container_watch_missing(c, FINDING_FOREIGN_PROGRAM));
     fixture_remove(f, c, true);
 }
 
@@ -527,12 +723,18 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers_and_counts),
         FIXTURE_TEST(test_cap),
+        FIXTURE_TEST(test_bytes),
+        FIXTURE_TEST(test_not_written),
         FIXTURE_TEST(test_bad_files),
         FIXTURE_TEST(test_told),
         FIXTURE_TEST(test_bounded_voice),
         FIXTURE_TEST(test_kill_process),
         FIXTURE_TEST(test_bounded_kills),
         FIXTURE_TEST(test_all_processes),
+        FIXTURE_TEST(test_older_process),
+        FIXTURE_TEST(test_first_of_another_namespace),
+        FIXTURE_TEST(test_failed_kill),
+        FIXTURE_TEST(test_no_thread),
         FIXTURE_TEST(test_first_is_spared),
         FIXTURE_TEST(test_first_of_its_own_is_killed),
         FIXTURE_TEST(test_nothing_is_frozen_unmarked),
@@ -541,6 +743,8 @@ int main(void) {
         FIXTURE_TEST(test_report_kills_nobody),
         FIXTURE_TEST(test_pause_meanwhile),
         FIXTURE_TEST(test_recovered),
+        FIXTURE_TEST(test_dropped),
+        FIXTURE_TEST(test_without_a_listener),
         FIXTURE_TEST(test_thawed),
         FIXTURE_TEST(test_quarantine),
         FIXTURE_TEST(test_quarantine_counts_files),
