@@ -133,6 +133,18 @@ static pid_t owner_of(LookHost *h, const pid_t *pids, size_t n, uint64_t inode) 
     return 0;
 }
 
+/* Its socket is what tells it from another one. */
+static void tell_without_owner(WatchSubject *s, FindingKind k, const char *evidence, const char *socket) {
+    Finding *f = finding_new(k, FINDING_LOW);
+    if (!f)
+        return;
+    f->sockets = calloc(2, sizeof(char *));
+    if (f->sockets)
+        f->sockets[0] = strdup(socket);
+    evidence_set(f, "%s", evidence);
+    watch_report(s, f);
+}
+
 static void tell_socket(LookHost *h, WatchSubject *s, const SocketsEntry *e, FindingKind k, const pid_t *pids,
                         size_t n) {
     char text[SOCKETS_TEXT_MAX];
@@ -143,8 +155,8 @@ static void tell_socket(LookHost *h, WatchSubject *s, const SocketsEntry *e, Fin
                     k == FINDING_LISTENER ? "The container listens where no published port is named: "
                                           : "The container has connected to somebody outside: ",
                     text);
-    if (!look_tell(s, k, FINDING_LOW, owner, "%s", evidence) && owner > 0)
-        (void) look_tell(s, k, FINDING_LOW, 0, "%s", evidence); /* whose it was has gone meanwhile */
+    if (owner == 0 || !look_tell(s, k, FINDING_LOW, owner, "%s", evidence)) /* it has gone meanwhile */
+        tell_without_owner(s, k, evidence, text);
 }
 
 /* What its share of this second has no room for is news in the next look again, which begins with another one. */

@@ -737,8 +737,12 @@ static void many_listeners_are_told_once_and_by_and_by(void **state) {
     share = 21;
     look(&list, 1);
     assert_int_equal(n_reported, 20);
-    assert_int_equal(found[0]->kind, FINDING_LISTENER);
-    assert_int_equal(found[0]->host_pid, pid);
+    bool owned = false;
+    for (size_t i = 0; i < n_found; i++) {
+        assert_int_equal(found[i]->kind, FINDING_LISTENER);
+        owned |= found[i]->host_pid == pid; /* it has more sockets than are looked through for one */
+    }
+    assert_true(owned);
     share = 1000000;
     for (int i = 0; i < 5; i++)
         look(&list, 1);
@@ -854,6 +858,8 @@ static void seeking_owners_takes_no_time_of_others(void **state) {
     print_message("%llu us for 20 sockets and %zu processes\n", (unsigned long long) passed, n);
     assert_true(passed < 300000);
     assert_int_equal(n_reported, 20);
+    for (size_t i = 1; i < 20; i++)
+        assert_false(finding_is_same(found[0], found[i]));
     drop_subject(&s);
     kill_all(g);
 }
