@@ -28,7 +28,7 @@
 
 #define COMMAND_TRIES      5U
 #define COMMAND_PAUSE_NSEC 1000000L
-#define SOCKET_LINES_MAX   20000U
+#define SOCKET_LINES_MAX   4000U /* of each file */
 #define SHARE_USEC         (10U * 1000000U)
 #define HASHES_KEPT        64U
 

@@ -88,8 +88,9 @@ struct WatchSubject {
     uint64_t hashed;      /* bytes, since minute_usec */
     uint64_t minute_usec;
     uint64_t preload_usec;
-    bool preload_due;                    /* a program was executed since, and the file was not looked at */
-    Finding *pending[WATCH_PENDING_MAX]; /* counted, and reported once a second */
+    uint64_t preload_second_usec, preload_spent_usec; /* on what environments name */
+    bool preload_due;                                 /* a program was executed since, and the file was not looked at */
+    Finding *pending[WATCH_PENDING_MAX];              /* counted, and reported once a second */
 
     /* the intake alone */
     uint64_t call_tokens, tokens_usec;

@@ -325,6 +325,21 @@ static bool is_unseen(const WatchSubject *s) {
     return !s->memory->seen && s->runs;
 }
 
+/* Of the process; where its first thread has ended, what the first of the others shows. DIR_FD becomes that one's. */
+static bool read_living(const WatchSubject *s, int *dir_fd, LookCredentials *ret) {
+    if (read_credentials(s, *dir_fd, ret))
+        return true;
+    pid_t inner_pid = ret->inner_pid;
+    int fd = ret->inner_pid > 0 ? look_open_thread(*dir_fd) : -EBADF; /* 0: nothing of it could be read */
+    if (fd < 0)
+        return false;
+    (void) fd_close(*dir_fd);
+    *dir_fd = fd;
+    bool ok = read_credentials(s, fd, ret);
+    ret->inner_pid = inner_pid;
+    return ok;
+}
+
 static void look_whole(LookHost *h, WatchSubject *s, LookProcess *p, const LookProcess *former) {
     _cleanup_fd_ int dir_fd = look_open(h, p->pid);
     LookCredentials c;
@@ -341,7 +356,7 @@ static void look_whole(LookHost *h, WatchSubject *s, LookProcess *p, const LookP
         p->looked_usec = h->now;
         is_new = false;
     }
-    if (!read_credentials(s, dir_fd, &c))
+    if (!read_living(s, &dir_fd, &c))
         return;
     p->inner_pid = c.inner_pid;
     if (is_new && c.namespaces[1] == s->namespaces[1])
@@ -351,7 +366,8 @@ static void look_whole(LookHost *h, WatchSubject *s, LookProcess *p, const LookP
     if (watch_wants(s, FINDING_DELETED_PROGRAM) || watch_wants(s, FINDING_FOREIGN_PROGRAM))
         check_program(s, dir_fd, p, is_unseen(s) && watch_wants(s, FINDING_FOREIGN_PROGRAM));
     if (is_new && s->runs && is_unseen(s)) {
-        disguise_executed(s, p->pid);
+        if (watch_wants(s, FINDING_DISGUISE))
+            disguise_executed(s, p->pid);
         if (watch_wants(s, FINDING_PRELOAD))
             preload_look(s, p->pid);
     }
@@ -365,30 +381,70 @@ static bool is_due(const LookHost *h, const LookProcess *p) {
            h->now - p->looked_usec + (uint64_t) (p->pid % 4) * WATCH_LOOK_USEC / 2 >= LOOK_FULL_USEC;
 }
 
-void look_at_members(LookHost *h, WatchSubject *s, const pid_t *pids, size_t n) {
-    LookProcesses *known = &s->memory->processes;
-    LookProcess *items = calloc(n + 1, sizeof(LookProcess));
-    size_t kept = 0, at = 0;
-    unsigned left = h->budget < LOOK_FULL_OF_ONE_MAX ? h->budget : LOOK_FULL_OF_ONE_MAX, before = left;
-    if (!items)
-        return;
+static const LookProcess *find_pid(const LookProcesses *l, pid_t pid) {
+    size_t low = 0, high = l->n;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (l->items[middle].pid < pid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < l->n && l->items[low].pid == pid ? &l->items[low] : NULL;
+}
+
+/* What is known of those that are there now. */
+static size_t take_over(const LookHost *h, const LookProcesses *known, const pid_t *pids, size_t n, LookProcess *ret) {
+    size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
         char name[16];
         struct stat st;
         (void) snprintf(name, sizeof(name), "%d", (int) pids[i]);
         if (fstatat(h->proc_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
             continue;
-        while (at < known->n && known->items[at].pid < pids[i])
-            at++;
-        const LookProcess *former = at < known->n && known->items[at].pid == pids[i] ? &known->items[at] : NULL;
-        LookProcess *p = &items[kept++];
-        *p = former && former->inode == st.st_ino ? *former : (LookProcess){ .pid = pids[i], .inode = st.st_ino };
-        if (left > 0 && is_due(h, p)) {
-            left--;
-            look_whole(h, s, p, former);
-        }
+        const LookProcess *former = find_pid(known, pids[i]);
+        ret[kept++] =
+            former && former->inode == st.st_ino ? *former : (LookProcess){ .pid = pids[i], .inode = st.st_ino };
     }
-    h->budget -= before - left;
+    return kept;
+}
+
+/* How many of LEFT remain. */
+static unsigned look_at_new(LookHost *h, WatchSubject *s, LookProcesses *l, const LookProcesses *known, unsigned left) {
+    for (size_t i = 0; i < l->n && left > 0; i++)
+        if (l->items[i].looked_usec == 0) {
+            left--;
+            look_whole(h, s, &l->items[i], find_pid(known, l->items[i].pid));
+        }
+    return left;
+}
+
+/* Goes on where the last look had to end, new or not. */
+static unsigned look_in_turn(LookHost *h, WatchSubject *s, LookProcesses *l, const LookProcesses *known,
+                             unsigned left) {
+    size_t first = 0;
+    while (first < l->n && l->items[first].pid < s->memory->next)
+        first++;
+    for (size_t i = 0; i < l->n && left > 0; i++) {
+        LookProcess *p = &l->items[(first + i) % l->n];
+        if (!is_due(h, p))
+            continue;
+        left--;
+        s->memory->next = p->pid + 1;
+        look_whole(h, s, p, find_pid(known, p->pid));
+    }
+    return left;
+}
+
+/* New ones come first, and leave a quarter to the turn: whoever starts processes all the time hides none of them. */
+void look_at_members(LookHost *h, WatchSubject *s, const pid_t *pids, size_t n) {
+    LookProcesses *known = &s->memory->processes, l = { calloc(n + 1, sizeof(LookProcess)), 0 };
+    unsigned share = h->budget < LOOK_FULL_OF_ONE_MAX ? h->budget : LOOK_FULL_OF_ONE_MAX, turn = share - share * 3 / 4;
+    if (!l.items)
+        return;
+    l.n = take_over(h, known, pids, n, l.items);
+    unsigned left = turn + look_at_new(h, s, &l, known, share - turn);
+    h->budget -= share - look_in_turn(h, s, &l, known, left);
     free(known->items);
-    *known = (LookProcesses){ items, kept };
+    *known = l;
 }

@@ -85,17 +85,25 @@ static bool is_our_child(int dir_fd) {
     return p && strlen(p) > 4 && strtol(p + 4, NULL, 10) == (long) getpid();
 }
 
+/* All of it: when only the first thread has ended, the process is shown as a zombie too. Fields 3 and 20. */
 static bool is_ended(int dir_fd) {
     char text[1024];
     if (look_read_at(dir_fd, "stat", text, sizeof(text)) < 0)
         return true;
     const char *p = strrchr(text, ')');
-    return !p || p[1] == 0 || p[2] == 'Z' || p[2] == 'X';
+    if (!p || p[1] == 0)
+        return true;
+    bool zombie = p[2] == 'Z' || p[2] == 'X';
+    for (unsigned field = 2; p && field < 20; field++) {
+        p = strchr(p, ' ');
+        p += p != NULL;
+    }
+    return zombie && (!p || strtol(p, NULL, 10) <= 1);
 }
 
 static void judge(const Scan *c, LookStranger *t) {
     const char *why;
-    _cleanup_fd_ int dir_fd = look_open(c->h, t->pid);
+    _cleanup_fd_ int dir_fd = look_open_living(c->h, t->pid);
     t->judged_usec = c->h->now;
     WatchSubject *s = dir_fd < 0 ? NULL : find_container(c, dir_fd, &why);
     /* in its cgroup it has ended and is not reaped, or was born after the list was read */

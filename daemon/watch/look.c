@@ -26,6 +26,8 @@
 #include <sys/vfs.h>
 #include <time.h>
 
+#define THREADS_MAX 512U /* that are looked through for one that lives */
+
 static const char *const namespace_files[8] = { "ns/user", "ns/pid",    "ns/mnt",  "ns/ipc",
                                                 "ns/uts",  "ns/cgroup", "ns/time", "ns/net" };
 
@@ -61,6 +63,40 @@ int look_open(const LookHost *h, pid_t pid) {
     (void) snprintf(name, sizeof(name), "%d", (int) pid);
     int fd = openat(h->proc_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
+}
+
+/* A thread that ends gives up its share in the namespaces before it is a zombie. */
+static bool has_left(int dir_fd) {
+    return look_link_number(dir_fd, "ns/net") == 0;
+}
+
+/* Threads that have ended stay where somebody traces them: there may be many of them before the first that lives. */
+int look_open_thread(int dir_fd) {
+    int fd = openat(dir_fd, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -ESRCH;
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        int r = -errno;
+        (void) fd_close(fd);
+        return r;
+    }
+    struct dirent *e;
+    for (unsigned i = 0; found < 0 && i < THREADS_MAX && (e = readdir(d)); i++) {
+        if (e->d_name[0] == '.')
+            continue;
+        _cleanup_fd_ int thread_fd = openat(fd, e->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (thread_fd >= 0 && !has_left(thread_fd))
+            found = TAKE_FD(thread_fd);
+    }
+    (void) closedir(d);
+    return found;
+}
+
+int look_open_living(const LookHost *h, pid_t pid) {
+    _cleanup_fd_ int dir_fd = look_open(h, pid);
+    if (dir_fd < 0 || !has_left(dir_fd))
+        return TAKE_FD(dir_fd);
+    int fd = look_open_thread(dir_fd);
+    return fd >= 0 ? fd : TAKE_FD(dir_fd);
 }
 
 bool look_is_of(const LookHost *h, const WatchSubject *s, pid_t pid) {
@@ -200,6 +236,7 @@ void look_at_all(LookHost *h, WatchSubject *const *subjects, size_t n) {
     h->now = now_usec();
     h->has_again = false;
     h->budget = LOOK_FULL_MAX;
+    h->owners_usec = LOOK_OWNERS_USEC;
     if (n == 0 || look_list(h, &h->listed) < 0)
         return;
     look_at_host_load(h);

@@ -9,11 +9,12 @@
 #include "watch/internal.h"
 #include "watch/sockets.h"
 
-#define LOOK_FULL_USEC       5000000ULL /* every process is looked at whole at least that often */
+#define LOOK_FULL_USEC       5000000ULL /* every process is looked at whole at least that often, or in turn */
 #define LOOK_FULL_MAX        200U       /* a look, of all containers */
 #define LOOK_FULL_OF_ONE_MAX 64U        /* a look, of one container: a fork storm in it hides no other */
 #define LOOK_SURPLUS_LOOKS   3U
-#define LOOK_TOLD_MAX        128U
+#define LOOK_TOLD_MAX        1024U
+#define LOOK_OWNERS_USEC     100000U /* a look, for seeking the owners of sockets, of all containers */
 
 /* One process of a container. */
 typedef struct LookProcess {
@@ -56,12 +57,14 @@ typedef struct LookCpu {
 
 struct LookMemory {
     LookProcesses processes;
-    bool seen; /* not the first look */
+    pid_t next; /* with whom the turn goes on */
+    bool seen;  /* not the first look */
     LookSurplus surplus;
     LookForks forks;
     LookCpu cpu;
     uint64_t told[LOOK_TOLD_MAX]; /* hashes of sockets that were told */
     size_t n_told;
+    uint64_t unkept; /* sockets that there was no room for at the last look */
 };
 
 /* One process of the host that is in no container's cgroup. */
@@ -91,8 +94,9 @@ struct LookHost {
     pid_t next_number, highest; /* of the direct look-ups */
     pid_t last_number;          /* the last that the host gave, by /proc/loadavg */
     uint64_t last_usec;
-    bool storm;      /* more was forked on the host than one container may */
-    unsigned budget; /* whole looks that are left */
+    bool storm;                         /* more was forked on the host than one container may */
+    unsigned budget;                    /* whole looks that are left */
+    uint64_t owners_usec, owners_until; /* for seeking owners: what is left in this look, and until when for this one */
     uint64_t now;
 };
 
@@ -111,6 +115,11 @@ bool look_is_of(const LookHost *h, const WatchSubject *s, pid_t pid); /* by its 
 ssize_t look_read_at(int dir_fd, const char *name, char *buffer, size_t size);
 uint64_t look_link_number(int dir_fd, const char *name); /* of "pid:[4026531836]"; 0: cannot be had */
 int look_open(const LookHost *h, pid_t pid);             /* /proc/PID */
+/* A thread of DIR_FD's process that has not ended, where its first one has: /proc/PID then shows nothing of the process but
+ * its numbers. -ESRCH: there is none. */
+int look_open_thread(int dir_fd);
+/* /proc/PID, or that of such a thread. Start time and inner pid are the first one's. */
+int look_open_living(const LookHost *h, pid_t pid);
 
 /* look-processes.c: what a member is, beside what its container's processes are to be. */
 typedef struct LookCredentials {

@@ -102,7 +102,7 @@ bool sockets_parse_line(SocketsProtocol protocol, const char *line, SocketsEntry
     return ok;
 }
 
-static int read_file(int dir_fd, SocketsProtocol protocol, size_t *left, SocketsEach each, void *userdata) {
+static int read_file(int dir_fd, SocketsProtocol protocol, size_t max, SocketsEach each, void *userdata) {
     _cleanup_fd_ int fd = openat(dir_fd, protocols[protocol].file, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? 0 : -errno;
@@ -111,8 +111,10 @@ static int read_file(int dir_fd, SocketsProtocol protocol, size_t *left, Sockets
         return -errno;
     fd = -EBADF;
     char line[512];
-    for (; *left > 0 && fgets(line, sizeof(line), f); (*left)--) {
+    for (size_t n = 0; fgets(line, sizeof(line), f); n++) {
         SocketsEntry e;
+        if (n > max) /* the heading is one of them */
+            return -EOVERFLOW;
         int r = sockets_parse_line(protocol, line, &e) ? each(userdata, &e) : 0;
         if (r != 0)
             return r;
@@ -121,12 +123,14 @@ static int read_file(int dir_fd, SocketsProtocol protocol, size_t *left, Sockets
 }
 
 int sockets_read(int dir_fd, unsigned mask, size_t max, SocketsEach each, void *userdata) {
+    bool cut = false;
     for (int p = 0; p < _SOCKETS_PROTOCOL_MAX; p++) {
-        int r = mask & 1U << p ? read_file(dir_fd, (SocketsProtocol) p, &max, each, userdata) : 0;
-        if (r != 0)
+        int r = mask & 1U << p ? read_file(dir_fd, (SocketsProtocol) p, max, each, userdata) : 0;
+        if (r != 0 && r != -EOVERFLOW)
             return r;
+        cut |= r != 0;
     }
-    return 0;
+    return cut ? -EOVERFLOW : 0;
 }
 
 static void format_end(SocketsProtocol protocol, const unsigned char *address, uint16_t port, char *out, size_t size) {

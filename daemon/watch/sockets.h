@@ -35,8 +35,9 @@ typedef struct SocketsEntry {
 typedef int (*SocketsEach)(void *userdata, const SocketsEntry *e);
 
 /*
- * Those of /proc/PID/net/{tcp,tcp6,udp,udp6,unix}, by DIR_FD of /proc/PID. MASK: 1 << SOCKETS_*. At most MAX entries are
- * looked at. A file that is not there (no IPv6) has no entries. 0 or -errno.
+ * Those of /proc/PID/net/{tcp,tcp6,udp,udp6,unix}, by DIR_FD of /proc/PID. MASK: 1 << SOCKETS_*. At most MAX entries of each
+ * file are looked at. A file that is not there (no IPv6) has no entries. 0 or -errno; -EOVERFLOW: one had more than MAX, and
+ * the others were read all the same.
  */
 int sockets_read(int dir_fd, unsigned mask, size_t max, SocketsEach each, void *userdata);
 /* One line of such a file; false: it is the heading, or not understood. */

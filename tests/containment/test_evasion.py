@@ -123,6 +123,14 @@ def test_preload_of_all(kennel, make_service):
     await_finding(kennel, service, kind="preload")
 
 
+def test_preload_without_a_slash(kennel, make_service):
+    """The loader looks in LD_LIBRARY_PATH before it looks where the image's libraries are."""
+    service = make_service(host=True)
+    service.shell(LIBRARY + "LD_LIBRARY_PATH=/tmp LD_PRELOAD=own.so /usr/bin/sleep 1000; :")
+    f = await_finding(kennel, service, kind="preload")
+    assert "/tmp/own.so" in f["evidence"], f
+
+
 def test_by_the_dynamic_linker(kennel, make_service):
     service = make_service(host=True)
     service.shell("cp /usr/bin/sleep /tmp/zz; for l in /lib64/ld-linux-*.so.* /lib/ld-linux-*.so.*; do [ -e $l ] && exec $l /tmp/zz 1000; done")

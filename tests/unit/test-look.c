@@ -6,36 +6,55 @@
  */
 
 #include "cgroup-fixture.h"
+#include "util/process.h"
 #include "watch/look.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <net/if.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 
-#define FOUND_MAX  64
+#define FOUND_MAX  512
 #define CONTAINERS 100
 
 /* ---- what stands in for the rest of the watch ---- */
 
 static Finding *found[FOUND_MAX];
-static size_t n_found, n_executed;
+static size_t n_found, n_reported, n_executed;
+static unsigned share; /* of what may be collected; the test's to fill up */
 static pid_t executed;
+
+uint64_t watch_now(void) {
+    struct timespec t;
+    (void) clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t) t.tv_sec * SECOND + (uint64_t) t.tv_nsec / 1000U;
+}
+
+bool watch_may_collect(WatchSubject *s) {
+    share -= share > 0;
+    return share > 0;
+}
 
 bool watch_wants(const WatchSubject *s, FindingKind k) {
     return s->actions[k] != FINDING_OFF;
 }
 
 void watch_report(WatchSubject *s, Finding *consume_finding) {
+    n_reported++;
     if (n_found < FOUND_MAX)
         found[n_found++] = consume_finding;
     else
@@ -74,7 +93,8 @@ Origin foreign_origin(const WatchSubject *s, int file_fd, char *path) {
 static void forget_found(void) {
     while (n_found > 0)
         (void) finding_free(found[--n_found]);
-    n_executed = 0;
+    n_reported = n_executed = 0;
+    share = 1000000;
 }
 
 static const Finding *the_only(FindingKind k) {
@@ -320,7 +340,7 @@ static void make_subject(WatchSubject *s, const char *id, pid_t first) {
         .watch = watch,
         .group = NULL,
         .pid = first,
-        .pidfd = -EBADF,
+        .pidfd = process_pidfd_open(first),
         .capabilities = UINT64_MAX,
         .id_base = ID_BASE,
         .cpu_quota_per_sec_usec = UINT64_MAX,
@@ -338,6 +358,7 @@ static void make_subject(WatchSubject *s, const char *id, pid_t first) {
 
 static void drop_subject(WatchSubject *s) {
     look_memory_free(s->memory);
+    (void) fd_close(s->pidfd);
     (void) cgroup_group_free(s->group);
 }
 
@@ -425,6 +446,115 @@ static void one_outside_of_the_cgroup_is_an_escape(void **state) {
     assert_int_equal(n_found, 1);
     drop_subject(&s);
     remove_group(away);
+    kill_all(g);
+}
+
+/* ---- a process whose first thread has ended ---- */
+
+static void *thread_sleeps(void *userdata) {
+    atomic_fetch_add(&shared->ready, 1);
+    for (;;)
+        (void) pause();
+    return NULL;
+}
+
+static void lose_the_first_thread(void) {
+    pthread_t t;
+    if (pthread_create(&t, NULL, thread_sleeps, NULL) == 0)
+        (void) syscall(SYS_exit, 0);
+    _exit(1);
+}
+
+static int child_headless(void) {
+    take_ids();
+    lose_the_first_thread();
+    return 1;
+}
+
+static void await_state(pid_t pid, char state) {
+    char text[1024] = "";
+    for (int i = 0; i < 5000; i++) {
+        _cleanup_fd_ int dir_fd = look_open(host, pid);
+        const char *p = look_read_at(dir_fd, "stat", text, sizeof(text)) > 0 ? strrchr(text, ')') : NULL;
+        if (p && p[2] == state)
+            return;
+        (void) poll(NULL, 0, 1);
+    }
+    fail_msg("%s", text);
+}
+
+/* Unreaped it would keep its cgroup. */
+static void end_headless(pid_t pid) {
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    (void) wait_for(pid);
+}
+
+static void one_without_its_first_thread_is_looked_at(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("headless");
+    pid_t good = start_in(g, child_good), headless = start_in(g, child_headless);
+    await_ready(2);
+    await_state(headless, 'Z');
+    not_on_its_way();
+    WatchSubject s, *list = &s;
+    make_subject(&s, "headless", good);
+    look(&list, 1);
+    const Finding *f = the_only(FINDING_FOREIGN_PROCESS);
+    assert_int_equal(f->host_pid, headless);
+    assert_non_null(strstr(f->evidence, "no_new_privs"));
+    drop_subject(&s);
+    end_headless(headless);
+    kill_all(g);
+}
+
+static void nor_does_it_escape_by_that(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("home"), *away = make_group("away");
+    pid_t inside = start_in(g, child_good), outside = start_in(away, child_headless);
+    await_ready(2);
+    await_state(outside, 'Z');
+    WatchSubject s, *list = &s;
+    make_subject(&s, "home", inside);
+    look(&list, 1);
+    look(&list, 1);
+    assert_int_equal(the_only(FINDING_FOREIGN_PROCESS)->host_pid, outside);
+    drop_subject(&s);
+    end_headless(outside);
+    remove_group(away);
+    kill_all(g);
+}
+
+/* ---- more of them than one look has time for ---- */
+
+#define MANY 400
+
+static void each_of_many_has_its_turn(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("many");
+    for (int i = 0; i < MANY; i++)
+        (void) start_in(g, child_sleep);
+    _cleanup_free_ pid_t *pids = NULL;
+    size_t n;
+    assert_int_equal(cgroup_group_pids(g, &pids, &n), 0);
+    assert_int_equal(n, MANY);
+    WatchSubject s;
+    make_subject(&s, "many", pids[0]);
+    s.memory = calloc(1, sizeof(LookMemory));
+    s.actions[FINDING_FOREIGN_PROCESS] = FINDING_OFF;
+    uint64_t oldest = 0, begun = watch_now();
+    for (uint64_t second = 0; second < 30; second++) {
+        host->now = begun + second * SECOND;
+        host->budget = LOOK_FULL_MAX;
+        look_at_members(host, &s, pids, n);
+        assert_true(host->budget >= LOOK_FULL_MAX - LOOK_FULL_OF_ONE_MAX);
+    }
+    for (size_t i = 0; i < n; i++) {
+        uint64_t age = host->now - s.memory->processes.items[i].looked_usec;
+        oldest = age > oldest ? age : oldest;
+    }
+    print_message("the one looked at longest ago: %llu ms\n", (unsigned long long) oldest / 1000U);
+    assert_true(oldest <= (MANY / LOOK_FULL_OF_ONE_MAX + 1) * SECOND);
+    drop_subject(&s);
     kill_all(g);
 }
 
@@ -566,6 +696,174 @@ static void a_listener_is_told_with_its_process(void **state) {
     kill_all(g);
 }
 
+static void make_bridged(WatchSubject *s, const char *id, pid_t first) {
+    make_subject(s, id, first);
+    _cleanup_fd_ int dir_fd = look_open_living(host, first);
+    s->namespaces[7] = look_link_number(dir_fd, "ns/net");
+    s->network = SANDBOX_NETWORK_BRIDGE;
+    s->actions[FINDING_FOREIGN_PROCESS] = FINDING_OFF;
+    s->actions[FINDING_CONNECTION] = FINDING_OFF;
+}
+
+static int bound(int type, const char *address, uint16_t port) {
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port) };
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    if (fd < 0 || inet_pton(AF_INET, address, &a.sin_addr) != 1 || bind(fd, (struct sockaddr *) &a, sizeof(a)) < 0 ||
+        (type == SOCK_STREAM && listen(fd, 1000) < 0))
+        _exit(1);
+    return fd;
+}
+
+#define LISTENERS 300
+
+static int child_listens_often(void) {
+    if (unshare(CLONE_NEWNET) < 0)
+        return 1;
+    for (unsigned i = 0; i < LISTENERS; i++)
+        (void) bound(SOCK_STREAM, "0.0.0.0", (uint16_t) (1000 + i));
+    become_ordinary();
+    lose_the_first_thread();
+    return 1;
+}
+
+static void many_listeners_are_told_once_and_by_and_by(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("listeners");
+    pid_t pid = start_in(g, child_listens_often);
+    await_ready(1);
+    await_state(pid, 'Z'); /* which hides them no more */
+    WatchSubject s, *list = &s;
+    make_bridged(&s, "listeners", pid);
+    share = 21;
+    look(&list, 1);
+    assert_int_equal(n_reported, 20);
+    share = 1000000;
+    for (int i = 0; i < 5; i++)
+        look(&list, 1);
+    assert_int_equal(n_reported, LOOK_TOLD_MAX / 4);
+    bool owned = false;
+    for (size_t i = 0; i < n_found; i++) {
+        assert_int_equal(found[i]->kind, FINDING_LISTENER);
+        owned |= found[i]->host_pid == pid; /* it has more sockets than are looked through for one */
+    }
+    assert_true(owned);
+    assert_int_equal(atomic_load(&s.dropped), LISTENERS - LOOK_TOLD_MAX / 4);
+    drop_subject(&s);
+    end_headless(pid);
+    kill_all(g);
+}
+
+/* Not its loopback's, of which nothing is told. */
+static void give_an_address(const char *address) {
+    struct ifreq r = { .ifr_name = "lo" };
+    struct sockaddr_in *a = (struct sockaddr_in *) &r.ifr_addr;
+    _cleanup_fd_ int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    a->sin_family = AF_INET;
+    if (inet_pton(AF_INET, address, &a->sin_addr) != 1 || ioctl(fd, SIOCSIFADDR, &r) < 0)
+        _exit(1);
+    r.ifr_flags = IFF_UP;
+    if (ioctl(fd, SIOCSIFFLAGS, &r) < 0)
+        _exit(1);
+}
+
+#define CONNECTIONS 150
+
+static int child_serves(void) {
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(80) };
+    if (unshare(CLONE_NEWNET) < 0)
+        return 1;
+    give_an_address("10.9.9.9");
+    (void) inet_pton(AF_INET, "10.9.9.9", &a.sin_addr);
+    int server = bound(SOCK_STREAM, "10.9.9.9", 80);
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(fd, (struct sockaddr *) &a, sizeof(a)) < 0 || accept4(server, NULL, NULL, SOCK_CLOEXEC) < 0)
+            return 1;
+    }
+    (void) bound(SOCK_DGRAM, "0.0.0.0", 5300);
+    become_ordinary();
+    atomic_fetch_add(&shared->ready, 1);
+    return child_sleep();
+}
+
+static void connections_hide_no_listener(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("serves");
+    pid_t pid = start_in(g, child_serves);
+    NetworkPort port = { .container_port = 80 };
+    await_ready(1);
+    WatchSubject s, *list = &s;
+    make_bridged(&s, "serves", pid);
+    s.ports = &port;
+    s.n_ports = 1;
+    look(&list, 1);
+    assert_non_null(strstr(the_only(FINDING_LISTENER)->evidence, "udp 0.0.0.0:5300"));
+    assert_int_equal(atomic_load(&s.dropped), 0);
+    /* the same where those are wanted too: each to the server is told once, none that it has accepted */
+    s.actions[FINDING_CONNECTION] = FINDING_REPORT;
+    look(&list, 1);
+    look(&list, 1);
+    assert_int_equal(n_reported, 2);
+    assert_non_null(strstr(found[1]->evidence, "-> 10.9.9.9:80"));
+    drop_subject(&s);
+    kill_all(g);
+}
+
+#define CROWD       24
+#define DESCRIPTORS 8000
+
+/* Descriptors enough that none of them is asked for quickly; the sockets are of the last. */
+static int child_has_many(void) {
+    struct rlimit l = { DESCRIPTORS + 100, DESCRIPTORS + 100 };
+    if (setrlimit(RLIMIT_NOFILE, &l) < 0 || unshare(CLONE_NEWNET) < 0)
+        return 1;
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    for (unsigned i = 0; i < DESCRIPTORS; i++)
+        if (dup(fd) < 0)
+            return 1;
+    become_ordinary();
+    for (unsigned i = 0; i < CROWD; i++)
+        if (fork() == 0) {
+            (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+            atomic_fetch_add(&shared->ready, 1);
+            return child_sleep();
+        }
+    for (unsigned i = 0; i < 20; i++)
+        (void) bound(SOCK_STREAM, "0.0.0.0", (uint16_t) (2000 + i));
+    atomic_fetch_add(&shared->ready, 1);
+    return child_sleep();
+}
+
+static uint64_t cpu_usec(void);
+
+static void seeking_owners_takes_no_time_of_others(void **state) {
+    require_root();
+    CgroupGroup *g = make_group("crowd");
+    pid_t pid = start_in(g, child_has_many);
+    await_ready(CROWD + 1);
+    WatchSubject s, *list = &s;
+    make_bridged(&s, "crowd", pid);
+    /* as if their owner had a higher number than all others */
+    _cleanup_free_ pid_t *pids = NULL;
+    size_t n;
+    assert_int_equal(cgroup_group_pids(g, &pids, &n), 0);
+    for (size_t i = 0; i < n; i++)
+        if (pids[i] == pid)
+            pids[i] = pids[0];
+    look(&list, 0);
+    s.memory = calloc(1, sizeof(LookMemory));
+    uint64_t begun = cpu_usec();
+    look_at_network(host, &s, pids, n);
+    uint64_t passed = cpu_usec() - begun;
+    print_message("%llu us for 20 sockets and %zu processes\n", (unsigned long long) passed, n);
+    assert_true(passed < 300000);
+    assert_int_equal(n_reported, 20);
+    for (size_t i = 1; i < 20; i++)
+        assert_false(finding_is_same(found[0], found[i]));
+    drop_subject(&s);
+    kill_all(g);
+}
+
 /* ---- cost ---- */
 
 static uint64_t cpu_usec(void) {
@@ -627,10 +925,16 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         LOOK_TEST(one_that_differs_is_told_once),
         LOOK_TEST(one_outside_of_the_cgroup_is_an_escape),
+        LOOK_TEST(one_without_its_first_thread_is_looked_at),
+        LOOK_TEST(nor_does_it_escape_by_that),
+        LOOK_TEST(each_of_many_has_its_turn),
         LOOK_TEST(a_deleted_program_is_told),
         LOOK_TEST(what_comes_and_goes_is_not_hidden),
         LOOK_TEST(a_storm_is_told),
         LOOK_TEST(a_listener_is_told_with_its_process),
+        LOOK_TEST(many_listeners_are_told_once_and_by_and_by),
+        LOOK_TEST(connections_hide_no_listener),
+        LOOK_TEST(seeking_owners_takes_no_time_of_others),
         LOOK_TEST(a_look_is_cheap),
     };
     return cgroup_fixture_main(argc, argv, text, ELEMENTSOF(text), tests, ELEMENTSOF(tests));

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -89,7 +90,31 @@ static void our_own(void **state) {
     (void) close(dir_fd);
 }
 
+static int count(void *userdata, const SocketsEntry *e) {
+    ((unsigned *) userdata)[e->protocol]++;
+    return 0;
+}
+
+static void each_file_has_its_own_limit(void **state) {
+    if (unshare(CLONE_NEWNET) < 0)
+        skip();
+    unsigned seen[_SOCKETS_PROTOCOL_MAX] = { 0 };
+    for (int i = 0; i < 4; i++) {
+        int fd = socket(AF_INET, (i < 3 ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC, 0);
+        struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t) (1000 + i)) };
+        assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
+        assert_true(i == 3 || listen(fd, 1) == 0);
+    }
+    int dir_fd = open("/proc/thread-self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(sockets_read(dir_fd, 1U << SOCKETS_TCP | 1U << SOCKETS_UDP, 2, count, seen), -EOVERFLOW);
+    assert_true(seen[SOCKETS_TCP] == 2 && seen[SOCKETS_UDP] == 1);
+    assert_int_equal(sockets_read(dir_fd, 1U << SOCKETS_TCP | 1U << SOCKETS_UDP, 3, count, seen), 0);
+    assert_true(seen[SOCKETS_TCP] == 5 && seen[SOCKETS_UDP] == 2);
+    (void) close(dir_fd);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(each_line), cmocka_unit_test(our_own) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(each_line), cmocka_unit_test(our_own),
+                                        cmocka_unit_test(each_file_has_its_own_limit) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
