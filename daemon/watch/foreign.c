@@ -9,8 +9,9 @@
  * layers' own descriptors without following any link, so nothing outside of them is ever opened.
  *
  * A path may be another file's by the time that it is looked up: the kernel tells the path of the open file, and the
- * container may rename. So the image's file has to have the inode number that the open one shows (the overlay shows the
- * lower file's, xino=off); where it has not, it is taken for the layer's.
+ * container may rename. So the image's file has to be the one that is open. The overlay shows a lower file's own number
+ * (xino=off), size and ctime. A copy keeps the number alone: its ctime is that of the copying or later, and nobody can set
+ * it back. Where one of them differs, the file is taken for the layer's.
  *
  * What escapes: a program that an interpreter or ld.so maps by itself, without execve; shell scripts that are read from
  * standard input or by `.`; after a restart of the daemon without the image's descriptor and the layer's, everything on the
@@ -148,23 +149,34 @@ static bool is_copy(const WatchSubject *s, int file_fd, const char *path, const 
     return same;
 }
 
-/* Without the image nothing but the path says that it is the image's: it has to be the same before and after. */
-static bool is_lower(const WatchSubject *s, int file_fd, const char *path, const struct statx *x) {
+/* Is the image's file under this path the one that the overlay shows as X? */
+static bool is_this(const WatchSubject *s, const char *path, const struct statx *x) {
     struct statx lower;
-    char again[PATH_MAX];
+    return s->lower_fd >= 0 && find_in(s->lower_fd, path, &lower) == FOUND_FILE && lower.stx_ino == x->stx_ino &&
+           lower.stx_size == x->stx_size && lower.stx_ctime.tv_sec == x->stx_ctime.tv_sec &&
+           lower.stx_ctime.tv_nsec == x->stx_ctime.tv_nsec;
+}
+
+/* False: PATH does not say that its file has been deleted. */
+static bool clean_deleted(const char *path, char cleaned[static PATH_MAX]) {
+    (void) snprintf(cleaned, PATH_MAX, "%s", path);
+    evidence_clean_path(cleaned);
+    return strcmp(cleaned, path) != 0;
+}
+
+/* Without the image nothing but the path says that it is the image's: it has to be the same before and after, and still a
+ * path. What has been deleted and has another link is not below the upper layer's directory under that name either. */
+static bool is_lower(const WatchSubject *s, int file_fd, const char *path, const struct statx *x) {
+    char again[PATH_MAX], cleaned[PATH_MAX];
     if (s->lower_fd >= 0)
-        return find_in(s->lower_fd, path, &lower) == FOUND_FILE && lower.stx_ino == x->stx_ino;
-    return path_of(file_fd, again) && strcmp(again, path) == 0;
+        return is_this(s, path, x);
+    return !clean_deleted(path, cleaned) && path_of(file_fd, again) && strcmp(again, path) == 0;
 }
 
 /* The overlay shows a deleted file of the image's with the links that it has there; its path alone says so. */
 static bool was_lower(const WatchSubject *s, const char *path, const struct statx *x) {
     char cleaned[PATH_MAX];
-    struct statx lower;
-    (void) snprintf(cleaned, sizeof(cleaned), "%s", path);
-    evidence_clean_path(cleaned);
-    return s->lower_fd >= 0 && strcmp(cleaned, path) != 0 && find_in(s->lower_fd, cleaned, &lower) == FOUND_FILE &&
-           lower.stx_ino == x->stx_ino;
+    return clean_deleted(path, cleaned) && is_this(s, cleaned, x);
 }
 
 static Origin origin_in_overlay(const WatchSubject *s, int file_fd, const char *path, const struct statx *x) {
