@@ -135,8 +135,9 @@ static bool is_multi_call(const WatchSubject *s, int exe_fd, const char *exe) {
            foreign_origin(s, exe_fd, NULL) == ORIGIN_IMAGE;
 }
 
-static size_t read_arguments(int dir_fd, char *text, size_t size, char **command, size_t max) {
-    ssize_t n = reader_read(dir_fd, "cmdline", text, size);
+static size_t read_arguments(WatchSubject *s, int dir_fd, char *text, size_t size, char **command, size_t max) {
+    ssize_t n = reader_read(s, dir_fd, "cmdline", text, size);
+    reader_count(s, n);
     size_t k = 0;
     for (char *p = text; n > 0 && k < max && p < text + n; p += strlen(p) + 1)
         command[k++] = p;
@@ -174,7 +175,7 @@ static void look_at(WatchSubject *s, pid_t host_pid, bool renamed) {
     name[strcspn(name, "\n")] = 0;
     exe[m] = 0;
     evidence_clean_path(exe);
-    (void) read_arguments(dir_fd, text, sizeof(text), command, FINDING_ARGUMENTS_MAX);
+    (void) read_arguments(s, dir_fd, text, sizeof(text), command, FINDING_ARGUMENTS_MAX);
     Finding program = { 0 };
     _cleanup_fd_ int exe_fd = openat(dir_fd, "exe", O_PATH | O_CLOEXEC);
     if (exe_fd < 0 || !evidence_identity(exe_fd, NULL, &program))

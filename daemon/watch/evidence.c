@@ -306,19 +306,19 @@ static void collect_sockets(Finding *f, int dir_fd) {
 }
 
 /* For an instant of each execve the process has its new program, and no arguments yet. */
-static ssize_t read_command(int dir_fd, char *text, size_t size) {
+static ssize_t read_command(WatchSubject *s, int dir_fd, char *text, size_t size) {
     ssize_t n = 0;
     for (unsigned i = 0; i < COMMAND_TRIES && n == 0; i++) {
         if (i > 0)
             (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = COMMAND_PAUSE_NSEC }, NULL);
-        n = reader_read(dir_fd, "cmdline", text, size);
+        n = reader_read(s, dir_fd, "cmdline", text, size);
     }
     return n;
 }
 
-static void collect_command(Finding *f, int dir_fd) {
+static void collect_command(WatchSubject *s, Finding *f, int dir_fd) {
     char text[FINDING_ARGUMENT_BYTES];
-    ssize_t n = read_command(dir_fd, text, sizeof(text));
+    ssize_t n = read_command(s, dir_fd, text, sizeof(text));
     while (n > 0 && text[n - 1] == 0)
         n--;
     if (n <= 0)
@@ -342,10 +342,10 @@ static bool has_line(char **v, size_t n, const char *line) {
 }
 
 /* "from-to r-xp offset dev inode   path"; pseudo names ([vdso]) are nobody's file. */
-static void collect_mapped(Finding *f, int dir_fd) {
+static void collect_mapped(WatchSubject *s, Finding *f, int dir_fd) {
     static const size_t size = 65536;
     _cleanup_free_ char *text = malloc(size);
-    if (!text || reader_read(dir_fd, "maps", text, size) <= 0)
+    if (!text || reader_read(s, dir_fd, "maps", text, size) <= 0)
         return;
     char **v = calloc(FINDING_MAPPED_MAX + 1, sizeof(char *)), *state = NULL;
     size_t n = 0;
@@ -385,11 +385,11 @@ static void forget(Finding *f) {
 }
 
 /* What was found by a file of its own has that one's hash, which may not be what runs. */
-static void hash_program(const WatchSubject *s, Finding *f, int dir_fd) {
+static void hash_program(WatchSubject *s, Finding *f, int dir_fd) {
     _cleanup_fd_ int fd = f->program_ino == 0 ? openat(dir_fd, "exe", O_PATH | O_CLOEXEC) : -EBADF;
     if (fd < 0 || !evidence_identity(fd, NULL, f))
         return;
-    evidence_hash_for((WatchSubject *) s, fd, f);
+    evidence_hash_for(s, fd, f);
 }
 
 int evidence_process(pid_t host_pid, int pidfd, Finding *f) {
@@ -411,7 +411,7 @@ int evidence_process(pid_t host_pid, int pidfd, Finding *f) {
     return -ESRCH;
 }
 
-int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+int evidence_collect(WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
     pid_t parent;
     unsigned depth;
     f->host_pid = host_pid;
@@ -431,8 +431,8 @@ int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *
     f->working_directory = read_link(dir_fd, "cwd", false);
     collect_parents(f, parent, depth);
     collect_sockets(f, dir_fd);
-    collect_command(f, dir_fd);
-    collect_mapped(f, dir_fd);
+    collect_command(s, f, dir_fd);
+    collect_mapped(s, f, dir_fd);
     if (is_still(f, pidfd))
         return 0;
     forget(f);

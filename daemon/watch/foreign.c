@@ -409,16 +409,16 @@ static void submit(WatchSubject *s, Finding *consume_finding, pid_t pid, int pid
 
 /* The file was opened, which comes first: as long as the process has not replaced itself its arguments are the old ones. A
  * script is never what it runs: then it has it when its program is another than before. */
-static void wait_for_exec(const Finding *f, pid_t pid, bool script) {
+static void wait_for_exec(WatchSubject *s, const Finding *f, pid_t pid, bool script) {
     static const long pauses_nsec[] = { 0, 1000000, 5000000, 20000000 };
     uint64_t first = 0;
     for (size_t i = 0; i < ELEMENTSOF(pauses_nsec); i++) {
         struct timespec t = { 0, pauses_nsec[i] };
         Finding now = { 0 };
-        if (i > 0 && !reader_has_patience())
+        if (i > 0 && !reader_has_patience(s))
             return;
         (void) nanosleep(&t, NULL);
-        reader_waited((uint64_t) pauses_nsec[i] / 1000U);
+        reader_waited(s, (uint64_t) pauses_nsec[i] / 1000U);
         evidence_program(pid, &now);
         free(now.program);
         first = i == 0 ? now.program_ino : first;
@@ -444,7 +444,7 @@ void foreign_opened(WatchSubject *s, const Sighting *sighting) {
     f->count = sighting->count;
     bool collect = watch_may_collect(s);
     if (collect)
-        wait_for_exec(f, sighting->host_pid, script);
+        wait_for_exec(s, f, sighting->host_pid, script);
     submit(s, f, sighting->host_pid, sighting->pidfd, collect);
 }
 
@@ -484,7 +484,8 @@ static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t 
     char text[FINDING_ARGUMENT_BYTES], *command[FINDING_ARGUMENTS_MAX + 1] = { NULL }, path[PATH_MAX];
     if (interpreter_of(base_name(exe)) < 0 && strcmp(base_name(exe), "busybox") != 0)
         return;
-    ssize_t n = reader_read(dir_fd, "cmdline", text, sizeof(text));
+    ssize_t n = reader_read(s, dir_fd, "cmdline", text, sizeof(text));
+    reader_count(s, n);
     char *p = text;
     for (size_t i = 0; n > 0 && i < FINDING_ARGUMENTS_MAX && p < text + n; i++, p += strlen(p) + 1)
         command[i] = p;

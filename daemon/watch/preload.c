@@ -99,7 +99,8 @@ void preload_look(WatchSubject *s, pid_t host_pid) {
     if (!text)
         return;
     look_at_file(s, dir_fd, host_pid);
-    ssize_t n = reader_read(dir_fd, "environ", text, ENVIRONMENT_BYTES);
+    ssize_t n = reader_read(s, dir_fd, "environ", text, ENVIRONMENT_BYTES);
+    reader_count(s, n);
     if (n > 0)
         look_at_environment(s, dir_fd, host_pid, text, (size_t) n);
 }

@@ -85,5 +85,5 @@ DEFINE_CLEANUP(WatchSubject, watch_subject_free)
 int watch_subject_add_calls(WatchSubject *s, int consume_fd);
 /* Limits have changed. */
 void watch_subject_set_cpu_quota(WatchSubject *s, uint64_t quota_per_sec_usec);
-/* Findings that did not fit into the queue, so far. */
+/* Findings that did not fit into the queue, and looks at processes that did not answer, so far. */
 uint64_t watch_subject_dropped(const WatchSubject *s);
