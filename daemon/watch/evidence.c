@@ -13,6 +13,7 @@
 
 #include "util/fds.h"
 #include "util/parse.h"
+#include "util/paths.h"
 #include "util/process.h"
 #include "watch/sockets.h"
 
@@ -31,6 +32,8 @@
 #define SOCKET_LINES_MAX   20000U
 #define SHARE_USEC         (10U * 1000000U)
 #define HASHES_KEPT        64U
+#define STATUS_MAX         (2U * 1024U * 1024U)
+#define MAPPED_BYTES       8192U /* of all paths together: a finding is sent whole */
 
 /* ---- /proc ---- */
 
@@ -227,11 +230,23 @@ static bool read_stat(int dir_fd, char name[static FINDING_NAME_MAX], pid_t *ret
     return true;
 }
 
+/* Before the numbers stand the groups, up to 65,536 of them. */
+static char *read_status(int dir_fd) {
+    char *text = NULL;
+    size_t size;
+    return path_read_file_at(dir_fd, "status", 0, STATUS_MAX, &text, &size) < 0 ? NULL : text;
+}
+
 /* The number in the innermost pid namespace; DEPTH of ours it has at least 2 if it is in a container. */
 static pid_t inner_pid(int dir_fd, unsigned *ret_depth) {
+    _cleanup_free_ char *long_text = NULL;
     char text[4096];
     *ret_depth = 0;
     const char *p = evidence_read(dir_fd, "status", text, sizeof(text)) < 0 ? NULL : strstr(text, "\nNSpid:");
+    if (!p || !strchr(p + 1, '\n')) {
+        long_text = read_status(dir_fd);
+        p = long_text ? strstr(long_text, "\nNSpid:") : NULL;
+    }
     pid_t pid = 0;
     for (p = p ? p + 7 : NULL; p && *p == '\t'; (*ret_depth)++) {
         char *end;
@@ -348,7 +363,7 @@ static void collect_mapped(WatchSubject *s, Finding *f, int dir_fd) {
     if (!text || reader_read(s, dir_fd, "maps", text, size) <= 0)
         return;
     char **v = calloc(FINDING_MAPPED_MAX + 1, sizeof(char *)), *state = NULL;
-    size_t n = 0;
+    size_t n = 0, room = MAPPED_BYTES;
     for (char *line = strtok_r(text, "\n", &state); v && line && n < FINDING_MAPPED_MAX;
          line = strtok_r(NULL, "\n", &state)) {
         char mode[8] = "";
@@ -356,8 +371,11 @@ static void collect_mapped(WatchSubject *s, Finding *f, int dir_fd) {
         if (sscanf(line, "%*s %7s %*s %*s %*s %n", mode, &at) != 1 || mode[2] != 'x' || at == 0 || line[at] != '/')
             continue;
         evidence_clean_path(line + at);
-        if (!has_line(v, n, line + at) && (v[n] = strdup(line + at)))
+        size_t length = strlen(line + at);
+        if (length <= room && !has_line(v, n, line + at) && (v[n] = strdup(line + at))) {
+            room -= length;
             n++;
+        }
     }
     f->mapped_files = n ? v : strv_free(v);
 }
