@@ -14,8 +14,9 @@
  * it back. Where one of them differs, the file is taken for the layer's.
  *
  * What escapes: a program that an interpreter or ld.so maps by itself, without execve; shell scripts that are read from
- * standard input or by `.`; after a restart of the daemon without the image's descriptor and the layer's, everything on the
- * overlay.
+ * standard input or by `.`, or that stand behind more than FINDING_ARGUMENTS_MAX arguments or FINDING_ARGUMENT_BYTES of
+ * options; without the image's descriptor what is renamed away and back just while it is looked up, and without the
+ * layer's as well, after a restart of the daemon, everything on the overlay.
  */
 
 #include "watch/internal.h"
