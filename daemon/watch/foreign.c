@@ -215,7 +215,7 @@ Origin foreign_origin(const WatchSubject *s, int file_fd, char *path) {
         return ORIGIN_MEMFD;
     if (x.stx_mnt_id == s->usr_mount && s->usr_mount != 0)
         return ORIGIN_IMAGE;
-    if (x.stx_mnt_id == s->root_mount)
+    if (x.stx_mnt_id == s->root_mount && s->root_mount != 0)
         return origin_in_overlay(s, file_fd, path, &x);
     if (index_of(s, x.stx_mnt_id) < 0)
         return ORIGIN_ELSEWHERE;
@@ -225,6 +225,8 @@ Origin foreign_origin(const WatchSubject *s, int file_fd, char *path) {
 bool foreign_is_image(const WatchSubject *s, int file_fd, uint64_t mount_id) {
     char path[PATH_MAX];
     struct statx x, upper;
+    if (mount_id == 0)
+        return false;
     if (mount_id == s->usr_mount)
         return true;
     if (mount_id != s->root_mount || !ask(file_fd, &x) || x.stx_nlink == 0 || !path_of(file_fd, path) || path[0] != '/')

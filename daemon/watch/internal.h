@@ -78,7 +78,8 @@ struct WatchSubject {
     size_t n_mounts;
     uint64_t local; /* bit I: mounts[I] is on a file system that answers by itself */
     WatchMount nodes[WATCH_MOUNTS_MAX];
-    uint64_t root_mount, usr_mount; /* of them: the overlay at /, and that of the image `host` at /usr (0: none) */
+    uint64_t root_mount, usr_mount; /* of them: the overlay at /, and that of the image `host` at /usr. 0: none, or not
+                                       known any more */
     SeccompProgram *program;        /* whose answers refused calls get; NULL: not at hand, then EPERM */
     FindingAction actions[_FINDING_KIND_MAX];
     atomic_uint_fast64_t dropped;
@@ -209,6 +210,8 @@ void calls_finding(WatchSubject *s, const Sighting *sighting);
 /* reader.c: a file of DIR_FD that may never answer, into BUFFER, with a NUL after it. DIR_FD is a process's of S, whose
  * share of waiting it takes. Bytes, or -errno; -ETIMEDOUT; -EAGAIN: S has had its share, or an earlier read still hangs. */
 ssize_t reader_read(WatchSubject *s, int dir_fd, const char *name, char *buffer, size_t size);
+/* The magic number of the file system that FD is on, in the same way: it may be anybody's. */
+int reader_type(WatchSubject *s, int fd, uint32_t *ret);
 /* Counts as dropped what could not be looked at for one of these two. */
 void reader_count(WatchSubject *s, ssize_t result);
 bool reader_has_patience(WatchSubject *s);

@@ -17,8 +17,10 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #define WAIT_USEC   50000U
+#define TYPE_USEC   1000000U
 #define LOST_MAX    64U
 #define PROMPT_USEC 5000U   /* an answer that is no waiting */
 #define SHARE_USEC  200000U /* of each second that a container's processes are waited for */
@@ -32,8 +34,9 @@ struct Read {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool asked, left; /* there is a file to read; nobody waits any more */
+    bool lost;        /* it is in the list of those */
     int fd;           /* of the directory, its own */
-    char name[16];
+    char name[16];    /* empty: it is the type of FD's file system that is asked for */
     ssize_t result;
     char subject[sizeof(((WatchSubject *) NULL)->id)]; /* no reference: it may be gone before the read comes back */
     Read *next_lost;
@@ -83,27 +86,35 @@ static void read_free(Read *r) {
     free(r);
 }
 
+static ssize_t read_type(int fd, char *buffer) {
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return -errno;
+    uint32_t type = (uint32_t) fs.f_type;
+    memcpy(buffer, &type, sizeof(type));
+    return sizeof(type);
+}
+
 static void *read_main(void *userdata) {
     Read *r = userdata;
     (void) pthread_mutex_lock(&r->lock);
     for (;;) {
         while (!r->asked && !r->left)
             (void) pthread_cond_wait(&r->changed, &r->lock);
-        if (r->left)
+        if (r->left) /* maybe before it had its turn: then what it was asked for hung nowhere */
             break;
         (void) pthread_mutex_unlock(&r->lock);
-        ssize_t n = evidence_read(r->fd, r->name, r->buffer, sizeof(r->buffer));
+        ssize_t n =
+            r->name[0] ? evidence_read(r->fd, r->name, r->buffer, sizeof(r->buffer)) : read_type(r->fd, r->buffer);
         (void) pthread_mutex_lock(&r->lock);
         r->result = n;
         r->asked = false;
         r->fd = fd_close(r->fd);
         (void) pthread_cond_signal(&r->changed);
-        if (r->left) {
-            lost_remove(r);
-            break;
-        }
     }
     (void) pthread_mutex_unlock(&r->lock);
+    if (r->lost)
+        lost_remove(r);
     read_free(r);
     return NULL;
 }
@@ -145,7 +156,8 @@ static void leave(void *userdata) {
     Read *r = userdata;
     (void) pthread_mutex_lock(&r->lock);
     r->left = true;
-    if (r->asked)
+    r->lost = r->asked;
+    if (r->lost)
         lost_add(r);
     (void) pthread_cond_signal(&r->changed);
     (void) pthread_mutex_unlock(&r->lock);
@@ -193,8 +205,8 @@ void reader_count(WatchSubject *s, ssize_t result) {
         (void) atomic_fetch_add(&s->dropped, 1);
 }
 
-static int wait_for(Read *r) {
-    uint64_t until = watch_now() + WAIT_USEC;
+static int wait_for(Read *r, uint64_t usec) {
+    uint64_t until = watch_now() + usec;
     struct timespec t = { (time_t) (until / 1000000U), (long) (until % 1000000U * 1000U) };
     while (r->asked)
         if (pthread_cond_timedwait(&r->changed, &r->lock, &t) == ETIMEDOUT && r->asked)
@@ -202,7 +214,7 @@ static int wait_for(Read *r) {
     return 0;
 }
 
-ssize_t reader_read(WatchSubject *s, int dir_fd, const char *name, char *buffer, size_t size) {
+static ssize_t ask(WatchSubject *s, int dir_fd, const char *name, uint64_t usec, char *buffer, size_t size) {
     if (!reader_has_patience(s) || !lost_allows(s))
         return -EAGAIN;
     uint64_t began = watch_now();
@@ -216,7 +228,7 @@ ssize_t reader_read(WatchSubject *s, int dir_fd, const char *name, char *buffer,
     (void) snprintf(r->subject, sizeof(r->subject), "%s", s->id);
     r->asked = true;
     (void) pthread_cond_signal(&r->changed);
-    ssize_t n = wait_for(r);
+    ssize_t n = wait_for(r, usec);
     if (n >= 0) {
         n = r->result;
         if (n >= (ssize_t) size)
@@ -233,4 +245,17 @@ ssize_t reader_read(WatchSubject *s, int dir_fd, const char *name, char *buffer,
         leave(r);
     }
     return n;
+}
+
+ssize_t reader_read(WatchSubject *s, int dir_fd, const char *name, char *buffer, size_t size) {
+    return ask(s, dir_fd, name, WAIT_USEC, buffer, size);
+}
+
+int reader_type(WatchSubject *s, int fd, uint32_t *ret) {
+    char buffer[sizeof(*ret) + 1];
+    ssize_t n = ask(s, fd, "", TYPE_USEC, buffer, sizeof(buffer));
+    if (n < 0)
+        return (int) n;
+    memcpy(ret, buffer, sizeof(*ret));
+    return 0;
 }
