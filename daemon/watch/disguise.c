@@ -135,8 +135,9 @@ static bool is_multi_call(const WatchSubject *s, int exe_fd, const char *exe) {
            foreign_origin(s, exe_fd, NULL) == ORIGIN_IMAGE;
 }
 
-static size_t read_arguments(int dir_fd, char *text, size_t size, char **command, size_t max) {
-    ssize_t n = reader_read(dir_fd, "cmdline", text, size);
+static size_t read_arguments(WatchSubject *s, int dir_fd, char *text, size_t size, char **command, size_t max) {
+    ssize_t n = reader_read(s, dir_fd, "cmdline", text, size);
+    reader_count(s, n);
     size_t k = 0;
     for (char *p = text; n > 0 && k < max && p < text + n; p += strlen(p) + 1)
         command[k++] = p;
@@ -152,21 +153,14 @@ static void report(WatchSubject *s, pid_t pid, DisguiseVerdict v, const char *na
                      argument ? " in its arguments" : "", exe);
     else
         evidence_set(f, "it calls itself \"%.64s\", which is another program, and runs %.200s", name, exe);
-    f->host_pid = pid;
-    if (watch_may_collect(s)) {
-        (void) evidence_collect(s, pid, -EBADF, f);
-        watch_report(s, f);
-        return;
-    }
-    evidence_program(pid, f);
-    (void) snprintf(f->process_name, sizeof(f->process_name), "%.15s", name);
-    watch_count(s, f);
+    (void) snprintf(f->process_name, sizeof(f->process_name), "%.15s", name); /* where it is over by now */
+    evidence_report(s, f, pid, -EBADF, watch_may_collect(s));
 }
 
 /* Names that the kernel gave it with its program are its own by definition; only one that it took itself may be another's. */
 static void look_at(WatchSubject *s, pid_t host_pid, bool renamed) {
     char name[32], exe[PATH_MAX], text[FINDING_ARGUMENT_BYTES], *command[FINDING_ARGUMENTS_MAX + 1] = { NULL };
-    _cleanup_fd_ int dir_fd = evidence_open(host_pid);
+    _cleanup_fd_ int dir_fd = evidence_open_member(s, host_pid);
     ssize_t n = dir_fd < 0 ? -1 : evidence_read(dir_fd, "comm", name, sizeof(name)),
             m = dir_fd < 0 ? -1 : readlinkat(dir_fd, "exe", exe, sizeof(exe) - 1);
     if (n <= 0 || m <= 0)
@@ -174,7 +168,7 @@ static void look_at(WatchSubject *s, pid_t host_pid, bool renamed) {
     name[strcspn(name, "\n")] = 0;
     exe[m] = 0;
     evidence_clean_path(exe);
-    (void) read_arguments(dir_fd, text, sizeof(text), command, FINDING_ARGUMENTS_MAX);
+    (void) read_arguments(s, dir_fd, text, sizeof(text), command, FINDING_ARGUMENTS_MAX);
     Finding program = { 0 };
     _cleanup_fd_ int exe_fd = openat(dir_fd, "exe", O_PATH | O_CLOEXEC);
     if (exe_fd < 0 || !evidence_identity(exe_fd, NULL, &program))

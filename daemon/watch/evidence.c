@@ -13,6 +13,7 @@
 
 #include "util/fds.h"
 #include "util/parse.h"
+#include "util/paths.h"
 #include "util/process.h"
 #include "watch/sockets.h"
 
@@ -31,6 +32,8 @@
 #define SOCKET_LINES_MAX   4000U /* of each file */
 #define SHARE_USEC         (10U * 1000000U)
 #define HASHES_KEPT        64U
+#define STATUS_MAX         (2U * 1024U * 1024U)
+#define MAPPED_BYTES       8192U /* of all paths together: a finding is sent whole */
 
 /* ---- /proc ---- */
 
@@ -245,11 +248,23 @@ static bool read_stat(int dir_fd, char name[static FINDING_NAME_MAX], pid_t *ret
     return true;
 }
 
+/* Before the numbers stand the groups, up to 65,536 of them. */
+static char *read_status(int dir_fd) {
+    char *text = NULL;
+    size_t size;
+    return path_read_file_at(dir_fd, "status", 0, STATUS_MAX, &text, &size) < 0 ? NULL : text;
+}
+
 /* The number in the innermost pid namespace; DEPTH of ours it has at least 2 if it is in a container. */
 static pid_t inner_pid(int dir_fd, unsigned *ret_depth) {
+    _cleanup_free_ char *long_text = NULL;
     char text[4096];
     *ret_depth = 0;
     const char *p = evidence_read(dir_fd, "status", text, sizeof(text)) < 0 ? NULL : strstr(text, "\nNSpid:");
+    if (!p || !strchr(p + 1, '\n')) {
+        long_text = read_status(dir_fd);
+        p = long_text ? strstr(long_text, "\nNSpid:") : NULL;
+    }
     pid_t pid = 0;
     for (p = p ? p + 7 : NULL; p && *p == '\t'; (*ret_depth)++) {
         char *end;
@@ -324,19 +339,19 @@ static void collect_sockets(Finding *f, int dir_fd) {
 }
 
 /* For an instant of each execve the process has its new program, and no arguments yet. */
-static ssize_t read_command(int dir_fd, char *text, size_t size) {
+static ssize_t read_command(WatchSubject *s, int dir_fd, char *text, size_t size) {
     ssize_t n = 0;
     for (unsigned i = 0; i < COMMAND_TRIES && n == 0; i++) {
         if (i > 0)
             (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = COMMAND_PAUSE_NSEC }, NULL);
-        n = reader_read(dir_fd, "cmdline", text, size);
+        n = reader_read(s, dir_fd, "cmdline", text, size);
     }
     return n;
 }
 
-static void collect_command(Finding *f, int dir_fd) {
+static void collect_command(WatchSubject *s, Finding *f, int dir_fd) {
     char text[FINDING_ARGUMENT_BYTES];
-    ssize_t n = read_command(dir_fd, text, sizeof(text));
+    ssize_t n = read_command(s, dir_fd, text, sizeof(text));
     while (n > 0 && text[n - 1] == 0)
         n--;
     if (n <= 0)
@@ -360,13 +375,13 @@ static bool has_line(char **v, size_t n, const char *line) {
 }
 
 /* "from-to r-xp offset dev inode   path"; pseudo names ([vdso]) are nobody's file. */
-static void collect_mapped(Finding *f, int dir_fd) {
+static void collect_mapped(WatchSubject *s, Finding *f, int dir_fd) {
     static const size_t size = 65536;
     _cleanup_free_ char *text = malloc(size);
-    if (!text || reader_read(dir_fd, "maps", text, size) <= 0)
+    if (!text || reader_read(s, dir_fd, "maps", text, size) <= 0)
         return;
     char **v = calloc(FINDING_MAPPED_MAX + 1, sizeof(char *)), *state = NULL;
-    size_t n = 0;
+    size_t n = 0, room = MAPPED_BYTES;
     for (char *line = strtok_r(text, "\n", &state); v && line && n < FINDING_MAPPED_MAX;
          line = strtok_r(NULL, "\n", &state)) {
         char mode[8] = "";
@@ -374,8 +389,11 @@ static void collect_mapped(Finding *f, int dir_fd) {
         if (sscanf(line, "%*s %7s %*s %*s %*s %n", mode, &at) != 1 || mode[2] != 'x' || at == 0 || line[at] != '/')
             continue;
         evidence_clean_path(line + at);
-        if (!has_line(v, n, line + at) && (v[n] = strdup(line + at)))
+        size_t length = strlen(line + at);
+        if (length <= room && !has_line(v, n, line + at) && (v[n] = strdup(line + at))) {
+            room -= length;
             n++;
+        }
     }
     f->mapped_files = n ? v : strv_free(v);
 }
@@ -403,11 +421,11 @@ static void forget(Finding *f) {
 }
 
 /* What was found by a file of its own has that one's hash, which may not be what runs. */
-static void hash_program(const WatchSubject *s, Finding *f, int dir_fd) {
+static void hash_program(WatchSubject *s, Finding *f, int dir_fd) {
     _cleanup_fd_ int fd = f->program_ino == 0 ? openat(dir_fd, "exe", O_PATH | O_CLOEXEC) : -EBADF;
     if (fd < 0 || !evidence_identity(fd, NULL, f))
         return;
-    evidence_hash_for((WatchSubject *) s, fd, f);
+    evidence_hash_for(s, fd, f);
 }
 
 void evidence_forget(Finding *f) {
@@ -420,7 +438,7 @@ void evidence_forget(Finding *f) {
     f->program_sha256[0] = 0;
 }
 
-int evidence_process(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+int evidence_process(WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
     pid_t parent;
     unsigned depth;
     _cleanup_fd_ int dir_fd = pidfd == -ESRCH ? -ESRCH : evidence_open_member(s, host_pid);
@@ -439,7 +457,7 @@ int evidence_process(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *
     return -ESRCH;
 }
 
-static int collect(const WatchSubject *s, int dir_fd, pid_t host_pid, int pidfd, Finding *f) {
+static int collect(WatchSubject *s, int dir_fd, pid_t host_pid, int pidfd, Finding *f) {
     pid_t parent;
     unsigned depth;
     f->host_pid = host_pid;
@@ -458,20 +476,38 @@ static int collect(const WatchSubject *s, int dir_fd, pid_t host_pid, int pidfd,
     f->working_directory = read_link(dir_fd, "cwd", false);
     collect_parents(f, parent, depth);
     collect_sockets(f, dir_fd);
-    collect_command(f, dir_fd);
-    collect_mapped(f, dir_fd);
+    collect_command(s, f, dir_fd);
+    collect_mapped(s, f, dir_fd);
     if (is_still(f, pidfd))
         return 0;
     forget(f);
     return -ESRCH;
 }
 
-int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+int evidence_collect(WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
     _cleanup_fd_ int dir_fd = evidence_open(host_pid);
     return collect(s, dir_fd, host_pid, pidfd, f);
 }
 
-int evidence_collect_member(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+int evidence_collect_member(WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
     _cleanup_fd_ int dir_fd = pidfd == -ESRCH ? -ESRCH : evidence_open_member(s, host_pid);
     return collect(s, dir_fd, host_pid, pidfd, f);
+}
+
+/* Whatever there is no time for: what still runs has to be known by its process, or it could not be removed. */
+void evidence_report(WatchSubject *s, Finding *consume_finding, pid_t pid, int pidfd, bool all) {
+    Finding *f = consume_finding;
+    f->host_pid = pid;
+    if (!all) {
+        bool lives = evidence_process(s, pid, pidfd, f) >= 0;
+        if (lives)
+            evidence_program(pid, f);
+        (lives ? watch_report : watch_count)(s, f);
+        return;
+    }
+    if (evidence_collect_member(s, pid, pidfd, f) < 0) {
+        size_t n = strlen(f->evidence);
+        (void) snprintf(f->evidence + n, sizeof(f->evidence) - n, "; the process had ended before it was looked at");
+    }
+    watch_report(s, f);
 }

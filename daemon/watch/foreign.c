@@ -9,12 +9,14 @@
  * layers' own descriptors without following any link, so nothing outside of them is ever opened.
  *
  * A path may be another file's by the time that it is looked up: the kernel tells the path of the open file, and the
- * container may rename. So the image's file has to have the inode number that the open one shows (the overlay shows the
- * lower file's, xino=off); where it has not, it is taken for the layer's.
+ * container may rename. So the image's file has to be the one that is open. The overlay shows a lower file's own number
+ * (xino=off), size and ctime. A copy keeps the number alone: its ctime is that of the copying or later, and nobody can set
+ * it back. Where one of them differs, the file is taken for the layer's.
  *
  * What escapes: a program that an interpreter or ld.so maps by itself, without execve; shell scripts that are read from
- * standard input or by `.`; after a restart of the daemon without the image's descriptor and the layer's, everything on the
- * overlay.
+ * standard input or by `.`, or that stand behind more than FINDING_ARGUMENTS_MAX arguments or FINDING_ARGUMENT_BYTES of
+ * options; without the image's descriptor what is renamed away and back just while it is looked up, and without the
+ * layer's as well, after a restart of the daemon, everything on the overlay.
  */
 
 #include "watch/internal.h"
@@ -148,23 +150,34 @@ static bool is_copy(const WatchSubject *s, int file_fd, const char *path, const 
     return same;
 }
 
-/* Without the image nothing but the path says that it is the image's: it has to be the same before and after. */
-static bool is_lower(const WatchSubject *s, int file_fd, const char *path, const struct statx *x) {
+/* Is the image's file under this path the one that the overlay shows as X? */
+static bool is_this(const WatchSubject *s, const char *path, const struct statx *x) {
     struct statx lower;
-    char again[PATH_MAX];
+    return s->lower_fd >= 0 && find_in(s->lower_fd, path, &lower) == FOUND_FILE && lower.stx_ino == x->stx_ino &&
+           lower.stx_size == x->stx_size && lower.stx_ctime.tv_sec == x->stx_ctime.tv_sec &&
+           lower.stx_ctime.tv_nsec == x->stx_ctime.tv_nsec;
+}
+
+/* False: PATH does not say that its file has been deleted. */
+static bool clean_deleted(const char *path, char cleaned[static PATH_MAX]) {
+    (void) snprintf(cleaned, PATH_MAX, "%s", path);
+    evidence_clean_path(cleaned);
+    return strcmp(cleaned, path) != 0;
+}
+
+/* Without the image nothing but the path says that it is the image's: it has to be the same before and after, and still a
+ * path. What has been deleted and has another link is not below the upper layer's directory under that name either. */
+static bool is_lower(const WatchSubject *s, int file_fd, const char *path, const struct statx *x) {
+    char again[PATH_MAX], cleaned[PATH_MAX];
     if (s->lower_fd >= 0)
-        return find_in(s->lower_fd, path, &lower) == FOUND_FILE && lower.stx_ino == x->stx_ino;
-    return path_of(file_fd, again) && strcmp(again, path) == 0;
+        return is_this(s, path, x);
+    return !clean_deleted(path, cleaned) && path_of(file_fd, again) && strcmp(again, path) == 0;
 }
 
 /* The overlay shows a deleted file of the image's with the links that it has there; its path alone says so. */
 static bool was_lower(const WatchSubject *s, const char *path, const struct statx *x) {
     char cleaned[PATH_MAX];
-    struct statx lower;
-    (void) snprintf(cleaned, sizeof(cleaned), "%s", path);
-    evidence_clean_path(cleaned);
-    return s->lower_fd >= 0 && strcmp(cleaned, path) != 0 && find_in(s->lower_fd, cleaned, &lower) == FOUND_FILE &&
-           lower.stx_ino == x->stx_ino;
+    return clean_deleted(path, cleaned) && is_this(s, cleaned, x);
 }
 
 static Origin origin_in_overlay(const WatchSubject *s, int file_fd, const char *path, const struct statx *x) {
@@ -202,7 +215,7 @@ Origin foreign_origin(const WatchSubject *s, int file_fd, char *path) {
         return ORIGIN_MEMFD;
     if (x.stx_mnt_id == s->usr_mount && s->usr_mount != 0)
         return ORIGIN_IMAGE;
-    if (x.stx_mnt_id == s->root_mount)
+    if (x.stx_mnt_id == s->root_mount && s->root_mount != 0)
         return origin_in_overlay(s, file_fd, path, &x);
     if (index_of(s, x.stx_mnt_id) < 0)
         return ORIGIN_ELSEWHERE;
@@ -212,6 +225,8 @@ Origin foreign_origin(const WatchSubject *s, int file_fd, char *path) {
 bool foreign_is_image(const WatchSubject *s, int file_fd, uint64_t mount_id) {
     char path[PATH_MAX];
     struct statx x, upper;
+    if (mount_id == 0)
+        return false;
     if (mount_id == s->usr_mount)
         return true;
     if (mount_id != s->root_mount || !ask(file_fd, &x) || x.stx_nlink == 0 || !path_of(file_fd, path) || path[0] != '/')
@@ -377,36 +392,18 @@ static Finding *make_finding(WatchSubject *s, FindingKind kind, Origin o, const 
     return f;
 }
 
-/* Whatever there is no time for: what still runs has to be known by its process, or it could not be removed. */
-static void submit(WatchSubject *s, Finding *consume_finding, pid_t pid, int pidfd, bool collect) {
-    Finding *f = consume_finding;
-    f->host_pid = pid;
-    if (!collect) {
-        if (evidence_process(s, pid, pidfd, f) >= 0)
-            watch_report(s, f);
-        else
-            watch_count(s, f);
-        return;
-    }
-    if (evidence_collect_member(s, pid, pidfd, f) < 0) {
-        size_t n = strlen(f->evidence);
-        (void) snprintf(f->evidence + n, sizeof(f->evidence) - n, "; the process had ended before it was looked at");
-    }
-    watch_report(s, f);
-}
-
 /* The file was opened, which comes first: as long as the process has not replaced itself its arguments are the old ones. A
  * script is never what it runs: then it has it when its program is another than before. */
-static void wait_for_exec(const Finding *f, pid_t pid, bool script) {
+static void wait_for_exec(WatchSubject *s, const Finding *f, pid_t pid, bool script) {
     static const long pauses_nsec[] = { 0, 1000000, 5000000, 20000000 };
     uint64_t first = 0;
     for (size_t i = 0; i < ELEMENTSOF(pauses_nsec); i++) {
         struct timespec t = { 0, pauses_nsec[i] };
         Finding now = { 0 };
-        if (i > 0 && !reader_has_patience())
+        if (i > 0 && !reader_has_patience(s))
             return;
         (void) nanosleep(&t, NULL);
-        reader_waited((uint64_t) pauses_nsec[i] / 1000U);
+        reader_waited(s, (uint64_t) pauses_nsec[i] / 1000U);
         evidence_program(pid, &now);
         free(now.program);
         first = i == 0 ? now.program_ino : first;
@@ -432,8 +429,8 @@ void foreign_opened(WatchSubject *s, const Sighting *sighting) {
     f->count = sighting->count;
     bool collect = watch_may_collect(s);
     if (collect && sighting->pidfd != -ESRCH)
-        wait_for_exec(f, sighting->host_pid, script);
-    submit(s, f, sighting->host_pid, sighting->pidfd, collect);
+        wait_for_exec(s, f, sighting->host_pid, script);
+    evidence_report(s, f, sighting->host_pid, sighting->pidfd, collect);
 }
 
 bool foreign_is_marked(const WatchSubject *s, uint64_t mount_id) {
@@ -478,7 +475,8 @@ static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t 
     char text[FINDING_ARGUMENT_BYTES], *command[FINDING_ARGUMENTS_MAX + 1] = { NULL }, path[PATH_MAX];
     if (interpreter_of(base_name(exe)) < 0 && strcmp(base_name(exe), "busybox") != 0)
         return;
-    ssize_t n = reader_read(dir_fd, "cmdline", text, sizeof(text));
+    ssize_t n = reader_read(s, dir_fd, "cmdline", text, sizeof(text));
+    reader_count(s, n);
     char *p = text;
     for (size_t i = 0; n > 0 && i < FINDING_ARGUMENTS_MAX && p < text + n; i++, p += strlen(p) + 1)
         command[i] = p;
@@ -494,7 +492,7 @@ static void look_for_script(WatchSubject *s, int dir_fd, const char *exe, pid_t 
     FindingKind kind = is_linker(base_name(exe)) ? FINDING_FOREIGN_PROGRAM : FINDING_FOREIGN_SCRIPT;
     Finding *f = watch_wants(s, kind) ? make_finding(s, kind, o, path, fd) : NULL;
     if (f)
-        submit(s, f, pid, -EBADF, watch_may_collect(s));
+        evidence_report(s, f, pid, -EBADF, watch_may_collect(s));
 }
 
 static void look_at_program(WatchSubject *s, pid_t host_pid, int program_fd, bool unseen) {
@@ -513,7 +511,7 @@ static void look_at_program(WatchSubject *s, pid_t host_pid, int program_fd, boo
     FindingKind kind = o == ORIGIN_DELETED ? FINDING_DELETED_PROGRAM : FINDING_FOREIGN_PROGRAM;
     Finding *f = watch_wants(s, kind) ? make_finding(s, kind, o, path, exe) : NULL;
     if (f)
-        submit(s, f, host_pid, dir_fd < 0 ? -ESRCH : -EBADF, watch_may_collect(s));
+        evidence_report(s, f, host_pid, dir_fd < 0 ? -ESRCH : -EBADF, watch_may_collect(s));
 }
 
 void foreign_executed(WatchSubject *s, pid_t host_pid, int program_fd) {

@@ -33,6 +33,11 @@
 /* What the look remembers of one process between two looks. look.c's own. */
 typedef struct LookMemory LookMemory;
 
+/* reader.c's: how long was waited in the second that began then (CLOCK_MONOTONIC). */
+typedef struct ReaderShare {
+    uint64_t second_usec, waited_usec;
+} ReaderShare;
+
 /* One mount of a subject's, in the watch's table. */
 typedef struct WatchMount WatchMount;
 struct WatchMount {
@@ -76,7 +81,8 @@ struct WatchSubject {
     bool unmarked;             /* one that was to be marked could not be */
     atomic_bool calls_unheard; /* a listener could not be kept */
     WatchMount nodes[WATCH_MOUNTS_MAX];
-    uint64_t root_mount, usr_mount; /* of them: the overlay at /, and that of the image `host` at /usr (0: none) */
+    uint64_t root_mount, usr_mount; /* of them: the overlay at /, and that of the image `host` at /usr. 0: none, or not
+                                       known any more */
     SeccompProgram *program;        /* whose answers refused calls get; NULL: not at hand, then EPERM */
     FindingAction actions[_FINDING_KIND_MAX];
     atomic_uint_fast64_t dropped;
@@ -87,6 +93,7 @@ struct WatchSubject {
     uint64_t second_usec; /* CLOCK_MONOTONIC */
     uint64_t hashed;      /* bytes, since minute_usec */
     uint64_t minute_usec;
+    ReaderShare reader_share;
     uint64_t preload_usec;
     uint64_t preload_second_usec, preload_spent_usec; /* on what environments name */
     bool preload_due;                                 /* a program was executed since, and the file was not looked at */
@@ -207,11 +214,15 @@ bool calls_flush(WatchSubject *s, uint64_t now);
 /* The look's thread. */
 void calls_finding(WatchSubject *s, const Sighting *sighting);
 
-/* reader.c: a file of DIR_FD that may never answer, into BUFFER, with a NUL after it. Bytes, or -errno; -ETIMEDOUT. */
-ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size);
-/* This thread's share of waiting for processes, of each second. */
-bool reader_has_patience(void);
-void reader_waited(uint64_t usec);
+/* reader.c: a file of DIR_FD that may never answer, into BUFFER, with a NUL after it. DIR_FD is a process's of S, whose
+ * share of waiting it takes. Bytes, or -errno; -ETIMEDOUT; -EAGAIN: S has had its share, or an earlier read still hangs. */
+ssize_t reader_read(WatchSubject *s, int dir_fd, const char *name, char *buffer, size_t size);
+/* The magic number of the file system that FD is on, in the same way: it may be anybody's. */
+int reader_type(WatchSubject *s, int fd, uint32_t *ret);
+/* Counts as dropped what could not be looked at for one of these two. */
+void reader_count(WatchSubject *s, ssize_t result);
+bool reader_has_patience(WatchSubject *s);
+void reader_waited(WatchSubject *s, uint64_t usec);
 
 /* evidence.c */
 int evidence_open(pid_t host_pid); /* /proc/PID */
@@ -228,11 +239,13 @@ void evidence_program(pid_t host_pid, Finding *f);
 bool evidence_identity(int fd, const char *name, Finding *f);
 /* evidence.c: fills in what /proc says of the process HOST_PID (program included unless it is there already). Fields that
  * cannot be had stay empty. PIDFD >= 0: what was read before the process ended is kept only if it was still it. */
-int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
+int evidence_collect(WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
 /* The same of a process of S's; -ESRCH, and nothing is filled in, where it is none. PIDFD -ESRCH: it is known to have ended. */
-int evidence_collect_member(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
+int evidence_collect_member(WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
 /* Only what names the process, which has to be S's: pids, start time, name. */
-int evidence_process(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
+int evidence_process(WatchSubject *s, pid_t host_pid, int pidfd, Finding *f);
+/* Reports F, of the process PID of S's: with ALL evidence, or with what names the process, or counts it where that is over. */
+void evidence_report(WatchSubject *s, Finding *consume_finding, pid_t pid, int pidfd, bool all);
 /* What was collected is another's: nothing of the process is left in F, its program included. */
 void evidence_forget(Finding *f);
 /* Size and SHA-256 of FILE_FD, and its identity. */

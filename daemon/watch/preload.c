@@ -62,14 +62,7 @@ static void report(const Search *c, const char *variable, const char *path, cons
     if (!f)
         return;
     evidence_set(f, "%.*s names %.300s, %s", (int) strcspn(variable, "="), variable, path, where);
-    f->host_pid = c->pid;
-    if (!watch_may_collect(s)) {
-        evidence_program(c->pid, f);
-        watch_count(s, f);
-        return;
-    }
-    (void) evidence_collect(s, c->pid, -EBADF, f);
-    watch_report(s, f);
+    evidence_report(s, f, c->pid, -EBADF, watch_may_collect(s));
 }
 
 static void look_at_path(Search *c, const char *variable, const char *name) {
@@ -199,12 +192,13 @@ static void look_at_file(WatchSubject *s, int dir_fd, pid_t pid) {
 }
 
 void preload_look(WatchSubject *s, pid_t host_pid) {
-    _cleanup_fd_ int dir_fd = evidence_open(host_pid);
+    _cleanup_fd_ int dir_fd = evidence_open_member(s, host_pid);
     _cleanup_free_ char *text = dir_fd < 0 ? NULL : malloc(ENVIRONMENT_BYTES);
     if (!text)
         return;
     look_at_file(s, dir_fd, host_pid);
-    ssize_t n = reader_read(dir_fd, "environ", text, ENVIRONMENT_BYTES);
+    ssize_t n = reader_read(s, dir_fd, "environ", text, ENVIRONMENT_BYTES);
+    reader_count(s, n);
     if (n <= 0)
         return;
     Search c = { s, dir_fd, host_pid, text, text + n, 0, 0, n >= (ssize_t) ENVIRONMENT_BYTES - 1 };
@@ -212,7 +206,7 @@ void preload_look(WatchSubject *s, pid_t host_pid) {
 }
 
 void preload_look_again(WatchSubject *s) {
-    _cleanup_fd_ int dir_fd = s->preload_due ? evidence_open(s->pid) : -EBADF;
+    _cleanup_fd_ int dir_fd = s->preload_due ? evidence_open_member(s, s->pid) : -EBADF;
     if (dir_fd >= 0 && process_pidfd_pid(s->pidfd) == s->pid)
         look_at_file(s, dir_fd, s->pid);
 }

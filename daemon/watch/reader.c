@@ -6,8 +6,9 @@
  * A process's arguments, environment and maps lie behind its own memory: a page of it may be a caller's file system's, or
  * userfaultfd's, which answer when somebody else pleases, and no timeout can be set for that. So such a read is another
  * thread's job; who asked waits a little, then leaves the thread behind with its buffer, and the thread frees both whenever
- * it comes back. At most LOST_MAX may hang like that; as long as they do nothing more is read. What answers late on purpose
- * uses up the asking thread's share of waiting, and then is not asked: other containers have to be looked at.
+ * it comes back. A container with a read that hangs like that is not read again until it has come back; at most LOST_MAX of
+ * them may hang in all. What answers late on purpose uses up its container's share of waiting, and then is not asked; the
+ * shares become small when many use theirs up, so that others have their turn. A container takes nothing else from others.
  */
 
 #include "watch/internal.h"
@@ -16,25 +17,67 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #define WAIT_USEC   50000U
-#define LOST_MAX    4U
+#define TYPE_USEC   1000000U
+#define LOST_MAX    64U
 #define PROMPT_USEC 5000U   /* an answer that is no waiting */
-#define SHARE_USEC  200000U /* of each second that a thread waits for processes, all together */
+#define SHARE_USEC  200000U /* of each second that a container's processes are waited for */
+#define ALL_USEC    500000U /* of each second, of all containers: beyond that each has */
+#define LEAST_USEC  20000U
 #define BUFFER_SIZE 65536U
 
 /* Shared by the asking and the reading thread; the last one frees it. */
-typedef struct Read {
+typedef struct Read Read;
+struct Read {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool asked, left; /* there is a file to read; nobody waits any more */
+    bool lost;        /* it is in the list of those */
     int fd;           /* of the directory, its own */
-    char name[16];
+    char name[16];    /* empty: it is the type of FD's file system that is asked for */
     ssize_t result;
+    char subject[sizeof(((WatchSubject *) NULL)->id)]; /* no reference: it may be gone before the read comes back */
+    Read *next_lost;
     char buffer[BUFFER_SIZE];
-} Read;
+};
 
-static atomic_uint n_lost;
+/* ---- those that were left behind ---- */
+
+static pthread_mutex_t lost_lock = PTHREAD_MUTEX_INITIALIZER; /* a leaf */
+static Read *lost;
+static size_t n_lost;
+
+static void lost_add(Read *r) {
+    (void) pthread_mutex_lock(&lost_lock);
+    r->next_lost = lost;
+    lost = r;
+    n_lost++;
+    (void) pthread_mutex_unlock(&lost_lock);
+}
+
+static void lost_remove(Read *r) {
+    (void) pthread_mutex_lock(&lost_lock);
+    Read **p = &lost;
+    while (*p != r)
+        p = &(*p)->next_lost;
+    *p = r->next_lost;
+    n_lost--;
+    (void) pthread_mutex_unlock(&lost_lock);
+}
+
+/* May S be read? Not as long as one of its reads hangs, or too many of others'. */
+static bool lost_allows(const WatchSubject *s) {
+    (void) pthread_mutex_lock(&lost_lock);
+    bool allowed = n_lost < LOST_MAX;
+    for (const Read *r = lost; r && allowed; r = r->next_lost)
+        allowed = strcmp(r->subject, s->id) != 0;
+    (void) pthread_mutex_unlock(&lost_lock);
+    return allowed;
+}
+
+/* ---- the reading thread ---- */
 
 static void read_free(Read *r) {
     (void) pthread_cond_destroy(&r->changed);
@@ -43,27 +86,35 @@ static void read_free(Read *r) {
     free(r);
 }
 
+static ssize_t read_type(int fd, char *buffer) {
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return -errno;
+    uint32_t type = (uint32_t) fs.f_type;
+    memcpy(buffer, &type, sizeof(type));
+    return sizeof(type);
+}
+
 static void *read_main(void *userdata) {
     Read *r = userdata;
     (void) pthread_mutex_lock(&r->lock);
     for (;;) {
         while (!r->asked && !r->left)
             (void) pthread_cond_wait(&r->changed, &r->lock);
-        if (r->left)
+        if (r->left) /* maybe before it had its turn: then what it was asked for hung nowhere */
             break;
         (void) pthread_mutex_unlock(&r->lock);
-        ssize_t n = evidence_read(r->fd, r->name, r->buffer, sizeof(r->buffer));
+        ssize_t n =
+            r->name[0] ? evidence_read(r->fd, r->name, r->buffer, sizeof(r->buffer)) : read_type(r->fd, r->buffer);
         (void) pthread_mutex_lock(&r->lock);
         r->result = n;
         r->asked = false;
         r->fd = fd_close(r->fd);
         (void) pthread_cond_signal(&r->changed);
-        if (r->left) {
-            (void) atomic_fetch_sub(&n_lost, 1);
-            break;
-        }
     }
     (void) pthread_mutex_unlock(&r->lock);
+    if (r->lost)
+        lost_remove(r);
     read_free(r);
     return NULL;
 }
@@ -95,6 +146,8 @@ static Read *read_new(void) {
     return NULL;
 }
 
+/* ---- the asking thread ---- */
+
 /* One for each thread that asks; when that ends, so does its reader. */
 static pthread_key_t key;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -103,8 +156,9 @@ static void leave(void *userdata) {
     Read *r = userdata;
     (void) pthread_mutex_lock(&r->lock);
     r->left = true;
-    if (r->asked)
-        (void) atomic_fetch_add(&n_lost, 1);
+    r->lost = r->asked;
+    if (r->lost)
+        lost_add(r);
     (void) pthread_cond_signal(&r->changed);
     (void) pthread_mutex_unlock(&r->lock);
 }
@@ -116,7 +170,7 @@ static void make_key(void) {
 static Read *reader_of_thread(void) {
     (void) pthread_once(&once, make_key);
     Read *r = pthread_getspecific(key);
-    if (r || atomic_load(&n_lost) >= LOST_MAX)
+    if (r)
         return r;
     r = read_new();
     if (r)
@@ -124,24 +178,35 @@ static Read *reader_of_thread(void) {
     return r;
 }
 
-/* How long this thread has waited in the second that began then. */
-static _Thread_local uint64_t second_usec, waited_usec;
+/* How long this thread has waited for all in the second that began then. */
+static _Thread_local ReaderShare all;
 
-bool reader_has_patience(void) {
+static void renew(ReaderShare *share, uint64_t now) {
+    if (now - share->second_usec >= 1000000U)
+        *share = (ReaderShare){ now, 0 };
+}
+
+bool reader_has_patience(WatchSubject *s) {
     uint64_t now = watch_now();
-    if (now - second_usec >= 1000000U) {
-        second_usec = now;
-        waited_usec = 0;
-    }
-    return waited_usec < SHARE_USEC;
+    renew(&all, now);
+    renew(&s->reader_share, now);
+    return s->reader_share.waited_usec < (all.waited_usec < ALL_USEC ? SHARE_USEC : LEAST_USEC);
 }
 
-void reader_waited(uint64_t usec) {
-    waited_usec += usec >= PROMPT_USEC ? usec : 0;
+void reader_waited(WatchSubject *s, uint64_t usec) {
+    if (usec < PROMPT_USEC)
+        return;
+    all.waited_usec += usec;
+    s->reader_share.waited_usec += usec;
 }
 
-static int wait_for(Read *r) {
-    uint64_t until = watch_now() + WAIT_USEC;
+void reader_count(WatchSubject *s, ssize_t result) {
+    if (result == -EAGAIN || result == -ETIMEDOUT)
+        (void) atomic_fetch_add(&s->dropped, 1);
+}
+
+static int wait_for(Read *r, uint64_t usec) {
+    uint64_t until = watch_now() + usec;
     struct timespec t = { (time_t) (until / 1000000U), (long) (until % 1000000U * 1000U) };
     while (r->asked)
         if (pthread_cond_timedwait(&r->changed, &r->lock, &t) == ETIMEDOUT && r->asked)
@@ -149,8 +214,8 @@ static int wait_for(Read *r) {
     return 0;
 }
 
-ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size) {
-    if (!reader_has_patience())
+static ssize_t ask(WatchSubject *s, int dir_fd, const char *name, uint64_t usec, char *buffer, size_t size) {
+    if (!reader_has_patience(s) || !lost_allows(s))
         return -EAGAIN;
     uint64_t began = watch_now();
     Read *r = reader_of_thread();
@@ -160,9 +225,10 @@ ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size) {
     (void) pthread_mutex_lock(&r->lock);
     r->fd = fd;
     (void) snprintf(r->name, sizeof(r->name), "%s", name);
+    (void) snprintf(r->subject, sizeof(r->subject), "%s", s->id);
     r->asked = true;
     (void) pthread_cond_signal(&r->changed);
-    ssize_t n = wait_for(r);
+    ssize_t n = wait_for(r, usec);
     if (n >= 0) {
         n = r->result;
         if (n >= (ssize_t) size)
@@ -173,10 +239,23 @@ ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size) {
         }
     }
     (void) pthread_mutex_unlock(&r->lock);
-    reader_waited(watch_now() - began);
+    reader_waited(s, watch_now() - began);
     if (n == -ETIMEDOUT) {
         (void) pthread_setspecific(key, NULL);
         leave(r);
     }
     return n;
+}
+
+ssize_t reader_read(WatchSubject *s, int dir_fd, const char *name, char *buffer, size_t size) {
+    return ask(s, dir_fd, name, WAIT_USEC, buffer, size);
+}
+
+int reader_type(WatchSubject *s, int fd, uint32_t *ret) {
+    char buffer[sizeof(*ret) + 1];
+    ssize_t n = ask(s, fd, "", TYPE_USEC, buffer, sizeof(buffer));
+    if (n < 0)
+        return (int) n;
+    memcpy(ret, buffer, sizeof(*ret));
+    return 0;
 }

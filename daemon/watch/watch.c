@@ -18,6 +18,7 @@
 #include "util/process.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <linux/stat.h>
@@ -248,8 +249,20 @@ static void add_place(WatchSubject *s, int root_fd, const char *target, const Mo
         mark(s, fd, id);
 }
 
-/* The image `host` has its /usr on a mount of its own, which is an overlay as the root is. */
+/* All roots are overlays, read-only ones too. Of a container that was found again the first process may have gone to
+ * another root meanwhile, whose file system may be anybody's. */
+static uint32_t type_of(WatchSubject *s, int fd) {
+    uint32_t type;
+    if (!s->runs)
+        return OVERLAYFS_SUPER_MAGIC;
+    return reader_type(s, fd, &type) < 0 ? 0 : type;
+}
+
+/* The image `host` has its /usr on a mount of its own, which is an overlay as the root is. A container that may mount may
+ * have another one there by the time that it is found again. */
 static void add_usr(WatchSubject *s, int root_fd) {
+    if (s->runs && s->capabilities & 1ULL << CAP_SYS_ADMIN)
+        return;
     _cleanup_fd_ int fd = path_open_at(root_fd, "usr", O_PATH | O_CLOEXEC, 0, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
     uint64_t id;
     bool is_root;
@@ -258,8 +271,18 @@ static void add_usr(WatchSubject *s, int root_fd) {
     for (size_t i = 0; i < s->n_mounts; i++)
         if (s->mounts[i] == id)
             return; /* a volume of the caller's */
+    if (type_of(s, fd) != OVERLAYFS_SUPER_MAGIC)
+        return;
     s->usr_mount = id;
     add_mount(s, id, true);
+}
+
+/* Its mounts are not to be seen from there: what is on them counts as from elsewhere, and nothing as the image's. */
+static int add_other_root(WatchSubject *s, int root_fd, uint64_t id, bool local) {
+    add_mount(s, id, local);
+    if (local && !s->image_only)
+        (void) intake_mark(s->watch->intake, root_fd);
+    return 0;
 }
 
 static bool has_volumes(const SandboxSpec *spec) {
@@ -274,8 +297,13 @@ static bool has_volumes(const SandboxSpec *spec) {
 static int find_mounts(WatchSubject *s, int dir_fd, const SandboxSpec *spec) {
     _cleanup_(mountinfo_done) Mountinfo mounts = { 0 };
     _cleanup_fd_ int root = openat(dir_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (root < 0 || !mount_of(root, &s->root_mount, NULL))
+    uint64_t id;
+    if (root < 0 || !mount_of(root, &id, NULL))
         return root < 0 ? -errno : -EOPNOTSUPP;
+    uint32_t type = type_of(s, root);
+    if (type != OVERLAYFS_SUPER_MAGIC)
+        return add_other_root(s, root, id, type == TMPFS_MAGIC);
+    s->root_mount = id;
     bool local = image_is_local(s->lower_fd);
     if (!local) /* nothing of it may be opened by our threads, which then know it by its absence above */
         s->lower_fd = fd_close(s->lower_fd);

@@ -87,5 +87,5 @@ int watch_subject_add_calls(WatchSubject *s, int consume_fd);
 void watch_subject_set_cpu_quota(WatchSubject *s, uint64_t quota_per_sec_usec);
 /* As watch_missing(), in this container. */
 const char *watch_subject_missing(const WatchSubject *s, FindingKind kind);
-/* Findings that did not fit into the queue, so far. */
+/* Findings that did not fit into the queue, and looks at processes that did not answer, so far. */
 uint64_t watch_subject_dropped(const WatchSubject *s);

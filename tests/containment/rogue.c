@@ -6,6 +6,7 @@
  *
  *   serve SOCKET                     a service that starts what it is told: see serve()
  *   memfd NAME FILE ARGUMENT...      executes a copy of FILE from a memfd
+ *   unnamed FILE LINK ARGUMENT...    executes FILE, which by then has lost its name and has LINK instead
  *   map FILE                         maps FILE to be executed
  *   calls                            system calls that a profile refuses; then sleeps
  *   loop-refused SECONDS             the same refused call again and again; prints how many a second
@@ -132,6 +133,15 @@ static int run_memfd(char **a) {
             return fail("copy");
     char *none[] = { NULL };
     syscall(SYS_execveat, out, "", a + 2, none, AT_EMPTY_PATH);
+    return fail("execveat");
+}
+
+static int run_unnamed(char **a) {
+    int fd = open(a[0], O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || link(a[0], a[1]) < 0 || unlink(a[0]) < 0)
+        return fail("unnamed");
+    char *none[] = { NULL };
+    syscall(SYS_execveat, fd, "", a + 2, none, AT_EMPTY_PATH);
     return fail("execveat");
 }
 
@@ -342,6 +352,8 @@ int main(int argc, char **argv) {
         return serve(a);
     if (strcmp(verb, "memfd") == 0 && n >= 3)
         return run_memfd(a);
+    if (strcmp(verb, "unnamed") == 0 && n >= 3)
+        return run_unnamed(a);
     if (strcmp(verb, "map") == 0 && n == 1)
         return map(a);
     if (strcmp(verb, "calls") == 0)

@@ -117,6 +117,31 @@ def test_what_a_rogue_has_become(kennel, make_service):
     check_removed(kennel, service, [pid])
 
 
+# Executes the file, which by then has another name only: as `unnamed` of rogue.c.
+UNNAMED = """import os
+fd = os.open("/opt/tool", os.O_RDONLY)
+os.link("/opt/tool", "/opt/second")
+os.unlink("/opt/tool")
+os.execve(fd, ["tool", "1000"], {})"""
+
+
+def test_a_changed_program_of_the_images_without_its_name(kennel, make_service):
+    """A file of the image's that was written to keeps its number; with a second link it has not been deleted either."""
+    service = make_service()
+    pid = service.shell(
+        "cat /bin/rogue >/etc/group; echo >>/etc/group; chmod 755 /etc/group; "
+        "exec rogue unnamed /etc/group /tmp/second tool serve /tmp/x"
+    )
+    await_finding(kennel, service, kind="foreignProgram", pid=pid)
+
+
+def test_an_own_program_without_its_name(kennel, make_service):
+    service = make_service(host=True)
+    kennel.kennel("exec", service.container, "/bin/sh", "-c", "mkdir -p /opt; cp /usr/bin/sleep /opt/tool").ok()
+    pid = service.start("/usr/bin/python3", "python3", "-c", UNNAMED)
+    await_finding(kennel, service, kind="foreignProgram", pid=pid)
+
+
 def test_preload_of_all(kennel, make_service):
     service = make_service(host=True)
     service.shell(LIBRARY + "echo /tmp/own.so >/etc/ld.so.preload; sleep 0.1; /usr/bin/sleep 1000; :")

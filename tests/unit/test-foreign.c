@@ -35,13 +35,13 @@ static void add(int fd, uint64_t *ret) {
 /* Same file system below and above, or two. */
 static void build(const char *directory, bool two) {
     char command[1024];
-    (void) snprintf(
-        command, sizeof(command),
-        "cd %s && { %s; } && mkdir -p lower/bin lower/shm lower/proc layer/upper layer/work root && "
-        "echo image >lower/bin/a && echo image >lower/bin/b && echo image >lower/bin/c && echo image >lower/bin/d && "
-        "mount -t overlay o -o lowerdir=lower,upperdir=layer/upper,workdir=layer/work,xino=off root && "
-        "mount -t tmpfs s root/shm && mount --bind /proc root/proc",
-        directory, two ? "mkdir layer && mount -t tmpfs l layer" : "true");
+    (void) snprintf(command, sizeof(command),
+                    "cd %s && { %s; } && mkdir -p lower/bin lower/shm lower/proc layer/upper layer/work root && "
+                    "echo image >lower/bin/a && echo image >lower/bin/b && echo image >lower/bin/c && echo image "
+                    ">lower/bin/d && echo image >lower/bin/f && "
+                    "mount -t overlay o -o lowerdir=lower,upperdir=layer/upper,workdir=layer/work,xino=off root && "
+                    "mount -t tmpfs s root/shm && mount --bind /proc root/proc",
+                    directory, two ? "mkdir layer && mount -t tmpfs l layer" : "true");
     assert_int_equal(system(command), 0);
 }
 
@@ -149,6 +149,32 @@ static void what_has_no_name(void **state) {
     (void) close(memory);
 }
 
+/* Written to, kept alive by a second link, and deleted: the number is the image's, the links are one, the path is no path. */
+static void what_was_changed_and_has_no_name(void **state) {
+    NEEDS();
+    int upper = subject.upper_fd, lower = subject.lower_fd;
+    write_file("/bin/f", "other\n"); /* of the image's size */
+    int fd = open("/bin/f", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(link("/bin/f", "/second"), 0);
+    assert_int_equal(unlink("/bin/f"), 0);
+    assert_int_equal(foreign_origin(&subject, fd, NULL), ORIGIN_LAYER);
+    subject.lower_fd = -EBADF;
+    assert_int_equal(foreign_origin(&subject, fd, NULL), ORIGIN_LAYER);
+    subject.lower_fd = lower;
+    subject.upper_fd = -EBADF;
+    assert_int_equal(foreign_origin(&subject, fd, NULL), ORIGIN_LAYER);
+    subject.upper_fd = upper;
+    (void) close(fd);
+    write_file("/own", "x"); /* and never of the image's */
+    fd = open("/own", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(link("/own", "/third"), 0);
+    assert_int_equal(unlink("/own"), 0);
+    subject.lower_fd = -EBADF;
+    assert_int_equal(foreign_origin(&subject, fd, NULL), ORIGIN_LAYER);
+    subject.lower_fd = lower;
+    (void) close(fd);
+}
+
 /* A link in the layer's own tree leads nowhere: neither out of it, nor to what it names in it. */
 static void links_are_not_followed(void **state) {
     NEEDS();
@@ -210,9 +236,13 @@ static int two_file_systems(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_origin),      cmocka_unit_test(what_has_been_moved),
-        cmocka_unit_test(what_has_no_name), cmocka_unit_test(links_are_not_followed),
-        cmocka_unit_test(in_a_root),        cmocka_unit_test(without_the_layer),
+        cmocka_unit_test(each_origin),
+        cmocka_unit_test(what_has_been_moved),
+        cmocka_unit_test(what_has_no_name),
+        cmocka_unit_test(what_was_changed_and_has_no_name),
+        cmocka_unit_test(links_are_not_followed),
+        cmocka_unit_test(in_a_root),
+        cmocka_unit_test(without_the_layer),
     };
     /* each in a process of its own, which takes its namespace with it */
     int failed = 0;

@@ -65,7 +65,7 @@ const char *watch_missing(const Watch *w, FindingKind kind) {
     return NULL;
 }
 
-int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
+int evidence_collect(WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
     f->host_pid = host_pid;
     return 0;
 }

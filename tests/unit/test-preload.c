@@ -34,24 +34,18 @@ bool watch_may_collect(WatchSubject *s) {
     return true;
 }
 
-void watch_count(WatchSubject *s, Finding *consume_finding) {
-    (void) finding_free(consume_finding);
+void watch_report(WatchSubject *s, Finding *consume_finding) {
+    evidence_report(s, consume_finding, 0, -EBADF, true);
 }
 
-void watch_report(WatchSubject *s, Finding *consume_finding) {
+void evidence_report(WatchSubject *s, Finding *consume_finding, pid_t pid, int pidfd, bool all) {
     if (n_found < FOUND_MAX)
         (void) snprintf(found[n_found++], sizeof(found[0]), "%s", consume_finding->evidence);
     (void) finding_free(consume_finding);
 }
 
-int evidence_open(pid_t host_pid) {
+int evidence_open_member(const WatchSubject *s, pid_t host_pid) {
     return open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-}
-
-void evidence_program(pid_t host_pid, Finding *f) {}
-
-int evidence_collect(const WatchSubject *s, pid_t host_pid, int pidfd, Finding *f) {
-    return 0;
 }
 
 bool evidence_identity(int fd, const char *name, Finding *f) {
@@ -67,7 +61,9 @@ void evidence_set(Finding *f, const char *format, ...) {
     va_end(ap);
 }
 
-ssize_t reader_read(int dir_fd, const char *name, char *buffer, size_t size) {
+void reader_count(WatchSubject *s, ssize_t n) {}
+
+ssize_t reader_read(WatchSubject *s, int dir_fd, const char *name, char *buffer, size_t size) {
     size_t n = environment_size < size ? environment_size : size - 1;
     memcpy(buffer, environment, n);
     buffer[n] = 0;

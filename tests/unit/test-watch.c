@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -44,6 +45,9 @@ static struct Fixture {
     WatchSubject *subject;
     pid_t pid;
     int pidfd, go_fd, upper_fd, lower_fd, calls_fd;
+    const char *before; /* of a container that is found again: what it has done meanwhile */
+    const char *root;   /* where it is by now; NULL: as it was */
+    uint64_t capabilities;
     Finding *seen[SEEN_MAX];
     size_t n_seen;
     uint64_t began_usec;
@@ -138,6 +142,8 @@ static _Noreturn void child(int go_fd, int socket, const char *script) {
         mount("p", "proc", "proc", 0, NULL) < 0 || syscall(SYS_pivot_root, ".", "old") < 0 || chdir("/") < 0 ||
         umount2("/old", MNT_DETACH) < 0)
         _exit(101);
+    if ((t.before && system(t.before) != 0) || (t.root && (chroot(t.root) < 0 || chdir("/") < 0)))
+        _exit(106);
     int listener = install_filter();
     if (listener < 0 || fd_send(socket, &listener, 1, "x", 1) < 0 || read(go_fd, &go, 1) != 1)
         _exit(102);
@@ -183,6 +189,7 @@ static void start(const char *script) {
     int go[2], sockets[2];
     char byte;
     SandboxSpec spec = SANDBOX_SPEC_INIT;
+    spec.program.capabilities = t.capabilities;
     assert_int_equal(pipe2(go, O_CLOEXEC), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
     t.pid = spawn(cgroup_group_fd(t.group), &t.pidfd);
@@ -197,6 +204,7 @@ static void start(const char *script) {
     (void) snprintf(path, sizeof(path), "%s/layer/upper", t.directory);
     int upper_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     (void) snprintf(path, sizeof(path), "%s/lower", t.directory);
+    int lower_fd = t.before ? -EBADF : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
     WatchSubjectSpec x = { .userdata = &t,
                            .id = "watchtest",
                            .pid = t.pid,
@@ -204,7 +212,8 @@ static void start(const char *script) {
                            .sandbox = &spec,
                            .seccomp = true,
                            .upper_fd = upper_fd,
-                           .lower_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC),
+                           .lower_fd = lower_fd,
+                           .runs = t.before,
                            .calls_fd = t.calls_fd,
                            .cpu_quota_per_sec_usec = UINT64_MAX };
     /* what is found at the moment that it happens; the look has tests of its own */
@@ -459,7 +468,8 @@ static void a_storm_is_counted(void **state) {
     print_message("%llu runs counted, %llu dropped, %llu us of CPU\n", (unsigned long long) f->count,
                   (unsigned long long) watch_subject_dropped(t.subject),
                   (unsigned long long) (usec_of(&after) - usec_of(&before)));
-    assert_int_equal(f->count + watch_subject_dropped(t.subject), 500);
+    /* none is lost unsaid; a look at one's arguments for which there was no time is counted as well */
+    assert_true(f->count <= 500 && f->count + watch_subject_dropped(t.subject) >= 500);
     stop();
 }
 
@@ -477,6 +487,46 @@ static void an_ended_subject_is_silent(void **state) {
     stop();
 }
 
+/* Found again, when it has programs of its own where the image's were; as with the image `host` the image is not at hand. */
+static void found_again(const char *before, const char *root, uint64_t capabilities, const char *script) {
+    t.before = before;
+    t.root = root;
+    t.capabilities = capabilities;
+    start(script);
+    t.before = t.root = NULL;
+    t.capabilities = 0;
+}
+
+static void another_root_is_not_the_images(void **state) {
+    NEEDS();
+    found_again("mount -t tmpfs x /mnt && busybox mkdir /mnt/bin && busybox cp /bin/busybox /mnt/bin/busybox", "/mnt",
+                0, "busybox sleep 3; :");
+    const Finding *f = wait_for(FINDING_FOREIGN_PROGRAM, NULL);
+    assert_non_null(strstr(f->program, "/bin/busybox"));
+    assert_non_null(strstr(f->evidence, "a tmpfs"));
+    stop();
+}
+
+static void another_usr_is_not_the_images(void **state) {
+    NEEDS();
+    found_again("mount -t tmpfs x /usr && cp /bin/busybox /usr/busybox", NULL, 0, "/usr/busybox sleep 3; :");
+    (void) wait_for(FINDING_FOREIGN_PROGRAM, "/usr/busybox");
+    stop();
+    found_again("mount -t overlay x -o lowerdir=/bin:/opt /usr", NULL, 1ULL << CAP_SYS_ADMIN,
+                "/usr/busybox sleep 3; :");
+    (void) wait_for(FINDING_FOREIGN_PROGRAM, "/usr/busybox");
+    stop();
+}
+
+static void the_same_root_is_the_images(void **state) {
+    NEEDS();
+    found_again("true", "/", 0, "busybox true; busybox sleep 0; exec busybox true");
+    run_until_end();
+    show();
+    assert_int_equal(t.n_seen, 0);
+    stop();
+}
+
 static int set_up(void **state) {
     char command[1024];
     Error e = ERROR_INIT;
@@ -486,13 +536,13 @@ static int set_up(void **state) {
     (void) snprintf(t.directory, sizeof(t.directory), "/tmp/kennel-watch-XXXXXX");
     if (!mkdtemp(t.directory))
         return -1;
-    (void) snprintf(
-        command, sizeof(command),
-        "cd %s && mkdir -p lower/bin lower/tmp lower/opt lower/proc lower/dev/shm lower/old lower/mnt layer root && "
-        "mount -t tmpfs l layer && mkdir layer/upper layer/work && cp " BUSYBOX " lower/bin/busybox && cp " BUSYBOX
-        " lower/bin/other && "
-        "for a in sh cp rm chmod mount printf ls true sleep; do ln -s busybox lower/bin/$a; done",
-        t.directory);
+    (void) snprintf(command, sizeof(command),
+                    "cd %s && mkdir -p lower/bin lower/tmp lower/opt lower/proc lower/dev/shm lower/old lower/mnt "
+                    "lower/usr layer root && "
+                    "mount -t tmpfs l layer && mkdir layer/upper layer/work && cp " BUSYBOX
+                    " lower/bin/busybox && cp " BUSYBOX " lower/bin/other && "
+                    "for a in sh cp rm chmod mount printf ls true sleep; do ln -s busybox lower/bin/$a; done",
+                    t.directory);
     run(command);
     (void) snprintf(command, sizeof(command), "/kennel-watch-%d", (int) getpid());
     if (sd_event_new(&t.event) < 0 || cgroup_hierarchies_open_at(command, &t.hierarchies, &e) < 0 ||
@@ -548,6 +598,9 @@ int main(void) {
         cmocka_unit_test(a_deleted_program_is_found),
         cmocka_unit_test(a_storm_is_counted),
         cmocka_unit_test(a_stranger_costs_little),
+        cmocka_unit_test(another_root_is_not_the_images),
+        cmocka_unit_test(another_usr_is_not_the_images),
+        cmocka_unit_test(the_same_root_is_the_images),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
