@@ -25,7 +25,8 @@
 #define COMMAND_BYTES_MAX (32U * 1024U)
 #define COMMAND_ARGS_MAX  1024U
 /* A process may have 65,536 groups, which come before most of the rest. */
-#define STATUS_MAX (2U * 1024U * 1024U)
+#define STATUS_MAX   (2U * 1024U * 1024U)
+#define STATUS_USUAL 4096U
 
 /* From the kernel's include/uapi/linux/pidfd.h, 6.15: newer than the headers of the distributions we build on. */
 #define KENNEL_PIDFD_INFO_EXIT (1ULL << 3)
@@ -275,15 +276,24 @@ static unsigned innermost_pid(const char *status, pid_t *ret) {
 }
 
 /* A parent is in the namespace of its child or in one further out, never beside it: equal depth means the same one. */
+/* In BUFFER, as nearly always, or to be freed by RET_WHOLE: its numbers come after its groups, of which there can be many. */
+static const char *read_status(int proc_fd, char buffer[static STATUS_USUAL], char **ret_whole) {
+    if (read_proc(proc_fd, "status", buffer, STATUS_USUAL) < 0)
+        return NULL;
+    if (process_status_field(buffer, "NSpgid"))
+        return buffer;
+    return path_read_file_at(proc_fd, "status", 0, STATUS_MAX, ret_whole, NULL) < 0 ? NULL : *ret_whole;
+}
+
 static pid_t parent_in_namespace(pid_t host_parent, unsigned levels) {
     if (host_parent <= 0)
         return 0;
     _cleanup_fd_ int proc_fd = open_proc(host_parent);
-    char status[4096];
+    _cleanup_free_ char *whole = NULL;
+    char buffer[STATUS_USUAL];
     pid_t pid = 0;
-    if (proc_fd < 0 || read_proc(proc_fd, "status", status, sizeof(status)) < 0)
-        return 0;
-    return innermost_pid(status, &pid) == levels ? pid : 0;
+    const char *status = proc_fd < 0 ? NULL : read_status(proc_fd, buffer, &whole);
+    return status && innermost_pid(status, &pid) == levels ? pid : 0;
 }
 
 static int split_command(const char *text, size_t size, char ***ret) {
@@ -347,13 +357,14 @@ int process_info_read(pid_t host_pid, bool with_arguments, ProcessInfo *ret) {
     _cleanup_fd_ int proc_fd = open_proc(host_pid);
     if (proc_fd < 0)
         return proc_fd;
-    char buffer[1024], status[4096], *fields[STAT_FIELDS], *name;
+    _cleanup_free_ char *whole = NULL;
+    char buffer[1024], usual[STATUS_USUAL], *fields[STAT_FIELDS], *name;
     int r = read_stat(proc_fd, buffer, sizeof(buffer), fields, &name);
     if (r < 0)
         return r;
-    ssize_t n = read_proc(proc_fd, "status", status, sizeof(status));
-    if (n < 0)
-        return (int) n;
+    const char *status = read_status(proc_fd, usual, &whole);
+    if (!status)
+        return -ESRCH;
     ProcessInfo i = { .host_pid = host_pid, .pid = host_pid };
     r = fill_from_stat(&i, fields);
     if (r < 0)

@@ -266,8 +266,13 @@ static void a_status_of_many_groups_is_whole(void **state) {
     (void) close(ready[1]);
 }
 
-/* First process of a new pid namespace: starts a child there, reports both pids of the host through the fds. */
+/* First process of a new pid namespace: starts a child there, reports both pids of the host through the fds. Both have more
+ * groups, where they may, than fit into what is read of them at first. */
 static int namespace_init(int report_fd, int wait_fd) {
+    gid_t groups[1000];
+    for (unsigned i = 0; i < ELEMENTSOF(groups); i++)
+        groups[i] = 3000000000U + i;
+    (void) setgroups(ELEMENTSOF(groups), groups);
     pid_t child = fork();
     if (child == 0) {
         pause();
