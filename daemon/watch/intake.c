@@ -233,6 +233,11 @@ static int program_of(const WatchSubject *s, pid_t pid) {
     return TAKE_FD(fd);
 }
 
+static bool is_wanted(const WatchSubject *s, SightingKind kind) {
+    return watch_wants(s, FINDING_DISGUISE) ||
+           (kind == SIGHTING_EXECUTED && (watch_wants_programs(s) || watch_wants(s, FINDING_PRELOAD)));
+}
+
 static void on_event(Intake *i, const struct proc_event *e) {
     if (e->what != WHAT_EXEC && e->what != WHAT_COMM)
         return;
@@ -247,6 +252,10 @@ static void on_event(Intake *i, const struct proc_event *e) {
     };
     if (!g.subject)
         return;
+    if (!is_wanted(g.subject, g.kind)) {
+        sighting_done(&g);
+        return;
+    }
     if (g.kind == SIGHTING_EXECUTED)
         g.file_fd = program_of(g.subject, pid);
     watch_sighted(i->watch, &g);

@@ -179,6 +179,7 @@ WatchSubject *watch_subject_ref(WatchSubject *s);
 WatchSubject *watch_subject_unref(WatchSubject *s);
 DEFINE_CLEANUP(WatchSubject, watch_subject_unref)
 bool watch_wants(const WatchSubject *s, FindingKind k);
+bool watch_wants_programs(const WatchSubject *s); /* any of the kinds that say where a program is from */
 /* Hands F over to the loop, or counts it as dropped. From the look. */
 void watch_report(WatchSubject *s, Finding *consume_finding);
 /* The subject that HOST_PID's cgroup is, with a reference; NULL: none of ours. */

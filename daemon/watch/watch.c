@@ -170,6 +170,11 @@ bool watch_wants(const WatchSubject *s, FindingKind k) {
     return !atomic_load(&s->closed) && s->actions[k] != FINDING_OFF;
 }
 
+bool watch_wants_programs(const WatchSubject *s) {
+    return watch_wants(s, FINDING_FOREIGN_PROGRAM) || watch_wants(s, FINDING_FOREIGN_SCRIPT) ||
+           watch_wants(s, FINDING_DELETED_PROGRAM);
+}
+
 static const char *const namespace_files[] = {
     "ns/user", "ns/pid", "ns/mnt", "ns/ipc", "ns/uts", "ns/cgroup", "ns/time", "ns/net",
 };
@@ -225,6 +230,10 @@ static void add_mount(WatchSubject *s, uint64_t id, bool local) {
     s->mounts[s->n_mounts++] = id;
 }
 
+static bool wants_marks(const WatchSubject *s) {
+    return s->actions[FINDING_FOREIGN_PROGRAM] != FINDING_OFF || s->actions[FINDING_FOREIGN_SCRIPT] != FINDING_OFF;
+}
+
 /* Of one that could not be marked the process connector has to tell, and its executions may be over when they are looked at. */
 static void mark(WatchSubject *s, int fd, uint64_t id) {
     bool marked = intake_mark(s->watch->intake, fd) >= 0;
@@ -245,7 +254,7 @@ static void add_place(WatchSubject *s, int root_fd, const char *target, const Mo
         if (mounts->items[i].id == id)
             local = type_is_local(mounts->items[i].type);
     add_mount(s, id, local);
-    if (local && !s->image_only)
+    if (local && !s->image_only && wants_marks(s))
         mark(s, fd, id);
 }
 
@@ -316,7 +325,7 @@ static int find_mounts(WatchSubject *s, int dir_fd, const SandboxSpec *spec) {
             add_place(s, root, spec->mounts[i].target, spec->mounts[i].kind == SANDBOX_MOUNT_VOLUME ? &mounts : NULL);
     add_place(s, root, "/dev/shm", NULL);
     add_usr(s, root);
-    if (local && !spec->image_only && !spec->read_only)
+    if (local && !spec->image_only && !spec->read_only && wants_marks(s))
         mark(s, root, s->root_mount);
     return 0;
 }
@@ -553,7 +562,8 @@ static void on_sighting(Sighting *g) {
         foreign_opened(s, g);
         return;
     case SIGHTING_EXECUTED:
-        foreign_executed(s, g->host_pid, g->file_fd);
+        if (watch_wants_programs(s))
+            foreign_executed(s, g->host_pid, g->file_fd);
         if (watch_wants(s, FINDING_PRELOAD))
             preload_look(s, g->host_pid);
         if (watch_wants(s, FINDING_DISGUISE))
