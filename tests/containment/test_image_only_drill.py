@@ -38,7 +38,7 @@ def image(request, scratch):
         directory.mkdir()
         directory.chmod(0o777)
     shutil.copy2(BUSYBOX, given / "busybox")
-    flags = ["-v", f"{given}:/given:ro", "-v", f"{volume}:/volume", "--tmpfs", "/scratch"]
+    flags = ["-v", f"{given}:/given:ro,z", "-v", f"{volume}:/volume:z", "--tmpfs", "/scratch"]
     if request.param == "host":
         return flags, PYTHON_MEMFD
     root = request.getfixturevalue("rogue_root")
@@ -73,7 +73,7 @@ def test_nor_with_kennel_exec(kennel, image, place):
 def test_mapped_to_be_executed(kennel, rogue_root, scratch):
     (scratch / "given").mkdir()
     shutil.copy2(BUSYBOX, scratch / "given" / "busybox")
-    flags = ["--rootfs", rogue_root, "-v", f"{scratch}/given:/given", "--tmpfs", "/scratch"]
+    flags = ["--rootfs", rogue_root, "-v", f"{scratch}/given:/given:z", "--tmpfs", "/scratch"]
     text = "cp /given/busybox /tmp/x; cp /given/busybox /scratch/x; cp /given/busybox /dev/shm/x; "
     text += "for f in /bin/busybox /tmp/x /scratch/x /dev/shm/x /given/busybox; do rogue map $f; done"
     assert kennel.run(*flags, "--", "/bin/sh", "-c", text).ok().split() == ["ok"] * 5

@@ -769,7 +769,8 @@ def history(peer, client, ticks):
         one = sample("one", tick, cpu_usageUsec=used, memory_workingSet=memory, memory_limit=64 * MIB, pids_current=tick)
         idle = sample("idle", tick, cpu_usageUsec=0, memory_workingSet=MIB, pids_current=tick)
         peer.samples(one, idle, sample("void", tick))
-        client.until(lambda lines, n=tick: any(x.startswith("one ") and x.endswith(f" {n}") for x in lines))
+        for name in ("one", "idle"):  # the screen is drawn line by line
+            client.until(lambda lines, n=tick, of=name: any(x.startswith(f"{of} ") and x.endswith(f" {n}") for x in lines))
 
 
 def test_top_has_the_last_minute(fake, live):
