@@ -12,7 +12,7 @@
  * The process connector tells each exec and each change of name of the whole host: there is no narrower way to ask. A
  * filter on the socket drops everything else, and on kernels that can be told which events are wanted (6.6) nothing else is
  * made for us. For each that is left one file of /proc says whose it is, and its program, where fanotify has not told of it
- * (a memfd), is held until it is looked at: it may be over by then. It is only listened to while there are subjects.
+ * (a memfd), is held until it is looked at: it may be over by then. It is only listened to while a subject asks for it.
  * Messages come from the kernel alone: those of other senders have a port number and are passed over.
  *
  * Nothing here waits for the look: what does not fit into its queue is counted.
@@ -195,7 +195,7 @@ static int subscribe(int fd, bool on) {
 
 /* Before the first container's program runs, not when the thread gets to it: nothing of it is to be missed. */
 void intake_listen(Intake *i) {
-    bool wanted = i->watch->n_subjects > 0;
+    bool wanted = i->watch->n_asking > 0;
     if (i->events_fd >= 0 && wanted != i->listening && subscribe(i->events_fd, wanted) >= 0)
         i->listening = wanted;
 }

@@ -64,6 +64,7 @@ struct WatchSubject {
     uint32_t id_base;
     uint64_t capabilities;
     bool read_only; /* its root: everything on it is the image's */
+    bool asks;      /* about executions or names */
     bool seccomp, image_only, init;
     bool runs;
     /* had been running, unwatched, when it came here */ /* INIT: its first process is our reaper, which runs from a memfd */
@@ -147,7 +148,7 @@ struct Watch {
     pthread_cond_t sighted; /* CLOCK_MONOTONIC */
     bool ending;            /* under the lock */
     WatchSubject *subjects;
-    size_t n_subjects;
+    size_t n_subjects, n_asking; /* of them those that ask what is executed */
     WatchSubject *by_id[WATCH_BUCKETS];
     WatchMount *by_mount[WATCH_BUCKETS];
     Sighting sightings[WATCH_SIGHTINGS_MAX];
@@ -194,7 +195,7 @@ const char *intake_missing_events(const Intake *i); /* process connector */
 int intake_mark(Intake *i, int fd);
 /* A listener of S. From any thread. */
 int intake_add_calls(Intake *i, WatchSubject *s, int consume_fd);
-/* Listens to what the host executes as long as there are subjects. Under the watch's lock. */
+/* Listens to what the host executes as long as a subject asks for it. Under the watch's lock. */
 void intake_listen(Intake *i);
 /* Subjects have come or gone. */
 void intake_wake(Intake *i);

@@ -82,6 +82,7 @@ static void enter_tables(WatchSubject *s) {
         s->next->previous = s;
     w->subjects = s;
     w->n_subjects++;
+    w->n_asking += s->asks;
 }
 
 static void leave_tables(WatchSubject *s) {
@@ -104,6 +105,7 @@ static void leave_tables(WatchSubject *s) {
     if (s->next)
         s->next->previous = s->previous;
     w->n_subjects--;
+    w->n_asking -= s->asks;
 }
 
 WatchSubject *watch_subject_of_mount(Watch *w, uint64_t mount_id) {
@@ -345,6 +347,7 @@ static int copy_spec(WatchSubject *s, const WatchSubjectSpec *x) {
     s->program = b->program.seccomp ? seccomp_program_ref(b->program.seccomp) : NULL;
     atomic_store(&s->cpu_quota_per_sec_usec, x->cpu_quota_per_sec_usec);
     memcpy(s->actions, x->actions, sizeof(s->actions));
+    s->asks = watch_wants_programs(s) || watch_wants(s, FINDING_PRELOAD) || watch_wants(s, FINDING_DISGUISE);
     (void) snprintf(s->id, sizeof(s->id), "%s", x->id);
     (void) snprintf(s->cgroup_path, sizeof(s->cgroup_path), "%s%s", s->watch->root, x->id);
     const char *profile = b->program.apparmor_profile;
