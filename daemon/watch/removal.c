@@ -418,6 +418,12 @@ static void thaw(const Removal *r) {
         (void) cgroup_group_freeze(r->group, false, r->timeout_usec);
 }
 
+static pid_t inner_pid(pid_t host_pid) {
+    _cleanup_free_ char *status = NULL;
+    pid_t pid = 0;
+    return process_status_read(host_pid, &status) >= 0 && status_ns_pid(status, &pid) > 0 ? pid : 0;
+}
+
 /* While nothing in the container moves. Positive: there is something to wait for. That not all of its descendants can be
  * found spares none of those that are: V tells. */
 static int kill_frozen(const Removal *r, const RemovalTarget *target, bool frozen, Victims *v, Receipt *receipt) {
@@ -430,6 +436,8 @@ static int kill_frozen(const Removal *r, const RemovalTarget *target, bool froze
     if (pidfd < 0)
         return pidfd;
     receipt->host_pid = host_pid;
+    if (receipt->pid <= 0) /* only now it is known whose that number is */
+        receipt->pid = inner_pid(host_pid);
     int k = victims_add(v, host_pid, pidfd);
     if (k < 0)
         return k;
@@ -450,19 +458,11 @@ static int kill_frozen(const Removal *r, const RemovalTarget *target, bool froze
     return 1;
 }
 
-static pid_t inner_pid(pid_t host_pid) {
-    _cleanup_free_ char *status = NULL;
-    pid_t pid = 0;
-    return process_status_read(host_pid, &status) >= 0 && status_ns_pid(status, &pid) > 0 ? pid : 0;
-}
-
 int removal_run(const Removal *r, const RemovalTarget *target, Receipt *ret, Error *reason) {
     uint64_t start = now_usec();
     _cleanup_(victims_done) Victims v = { 0 };
     Receipt receipt = { .pid = target->pid, .host_pid = target->host_pid };
     bool frozen = r->frozen || cgroup_group_freeze(r->group, true, r->timeout_usec) >= 0;
-    if (receipt.pid <= 0 && target->host_pid > 0)
-        receipt.pid = inner_pid(target->host_pid);
     int k = kill_frozen(r, target, frozen, &v, &receipt);
     if (v.missed < 0) /* their descriptors may be the last ones, and thawing needs some */
         victims_done(&v);

@@ -120,6 +120,7 @@ static void nobody_else_is_killed(void **state) {
     assert_int_equal(removal_run(&r, &t, &receipt, NULL), 0);
     assert_int_equal(receipt.outcome, RECEIPT_GONE);
     assert_int_equal(receipt.processes, 0);
+    assert_int_equal(receipt.pid, 0); /* nor is anybody else's number told */
     Error reason = ERROR_INIT;
     t = (RemovalTarget){ .host_pid = stranger };
     assert_int_equal(removal_run(&r, &t, &receipt, &reason), -ESRCH);
