@@ -395,7 +395,7 @@ static Finding *make_finding(WatchSubject *s, FindingKind kind, Origin o, const 
 /* The file was opened, which comes first: as long as the process has not replaced itself its arguments are the old ones. A
  * script is never what it runs: then it has it when its program is another than before. */
 static void wait_for_exec(WatchSubject *s, const Finding *f, pid_t pid, bool script) {
-    static const long pauses_nsec[] = { 0, 1000000, 5000000, 20000000 };
+    static const long pauses_nsec[] = { 0, 1000000, 5000000, 20000000, 50000000 };
     uint64_t first = 0;
     for (size_t i = 0; i < ELEMENTSOF(pauses_nsec); i++) {
         struct timespec t = { 0, pauses_nsec[i] };

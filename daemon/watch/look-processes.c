@@ -347,6 +347,7 @@ static void look_whole(LookHost *h, WatchSubject *s, LookProcess *p, const LookP
         return;
     bool is_new = p->looked_usec == 0;
     p->looked_usec = h->now;
+    p->again = is_new;
     if (is_new)
         p->start_time = look_start_time(dir_fd);
     if (is_new && former && former->start_time == p->start_time) { /* the kernel had only forgotten its inode */
@@ -354,6 +355,7 @@ static void look_whole(LookHost *h, WatchSubject *s, LookProcess *p, const LookP
         *p = *former;
         p->inode = inode;
         p->looked_usec = h->now;
+        p->again = false;
         is_new = false;
     }
     if (!read_living(s, &dir_fd, &c))
@@ -375,9 +377,9 @@ static void look_whole(LookHost *h, WatchSubject *s, LookProcess *p, const LookP
 
 /* ---- all of a container ---- */
 
-/* So that those that were found together are not all due together for ever. */
+/* Twice in its first two looks: hiding begins with the start. Later so that not all are due together for ever. */
 static bool is_due(const LookHost *h, const LookProcess *p) {
-    return p->looked_usec == 0 ||
+    return p->looked_usec == 0 || (p->again && p->looked_usec != h->now) ||
            h->now - p->looked_usec + (uint64_t) (p->pid % 4) * WATCH_LOOK_USEC / 2 >= LOOK_FULL_USEC;
 }
 

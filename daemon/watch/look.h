@@ -24,6 +24,7 @@ typedef struct LookProcess {
     pid_t inner_pid;
     uint64_t program_dev, program_ino; /* of which DELETED_PROGRAM has been told, or FOREIGN_PROGRAM asked for */
     bool differs, hidden;              /* has been told */
+    bool again;                        /* looked at once: what it does first may have come after that */
 } LookProcess;
 
 typedef struct LookProcesses {
