@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 
@@ -258,6 +259,7 @@ def overlays_with_index():
 def test_links_of_the_images_are_files_of_their_own(kennel, busybox_root, cache_directory):
     """One file of the image's under two names, where data is and where programs are: what is written is data."""
     root = cache_directory / "linked"
+    shutil.rmtree(root, ignore_errors=True)  # of an earlier run
     subprocess.run(["cp", "-a", busybox_root, root], check=True)
     (root / "bin" / "linked").write_text("#!/bin/sh\necho the image\n")
     (root / "bin" / "linked").chmod(0o755)
