@@ -15,7 +15,7 @@ import time
 
 import pytest
 from kenneld import PATIENCE, host_pids_of, wait_for
-from rogues import LOOK, SECOND, Follower, Service, digest, listen_in, numbers_of
+from rogues import LOOK, SECOND, UNANSWERED, Follower, Service, digest, listen_in, numbers_of
 
 BUSYBOX = "/bin/busybox"
 HIGH_ENOUGH = ("medium", "high")  # for `rogues --kill`
@@ -198,7 +198,7 @@ def test_four_steps(kennel, service):
         (f["kind"], f["program"], f["evidence"]) for f in told
     ]
     assert {f["pid"] for f in told} & {1} == set(), told
-    assert kennel.call("Rogues", container=service.container)["dropped"] == 0
+    assert kennel.call("Rogues", container=service.container)["dropped"] <= UNANSWERED
 
 
 # What is the newest process's may be that of another one that runs: the next daemon looks at all of them anew.

@@ -16,6 +16,7 @@ import zipfile
 
 import pytest
 from kenneld import PATIENCE
+from rogues import UNANSWERED
 
 pytestmark = pytest.mark.slow
 
@@ -167,7 +168,7 @@ class Ordinary:
         # the last of it is looked at within two looks
         time.sleep(2.1)
         reply = self.kennel.call("Rogues", container=container)
-        assert reply["dropped"] == 0, reply["dropped"]
+        assert reply["dropped"] <= UNANSWERED, reply["dropped"]
         self.kennel.kennel("rm", "-f", container).ok()
         return reply["findings"]
 
