@@ -27,7 +27,7 @@
 #include <sys/sysmacros.h>
 #include <time.h>
 
-#define COMMAND_TRIES      5U
+#define COMMAND_TRIES      20U
 #define COMMAND_PAUSE_NSEC 1000000L
 #define SOCKET_LINES_MAX   4000U /* of each file */
 #define SHARE_USEC         (10U * 1000000U)
@@ -341,7 +341,9 @@ static void collect_sockets(Finding *f, int dir_fd) {
 /* For an instant of each execve the process has its new program, and no arguments yet. */
 static ssize_t read_command(WatchSubject *s, int dir_fd, char *text, size_t size) {
     ssize_t n = 0;
-    for (unsigned i = 0; i < COMMAND_TRIES && n == 0; i++) {
+    for (unsigned i = 0; i < COMMAND_TRIES && n == 0 && (i == 0 || reader_has_patience(s)); i++) {
+        if (i > 0)
+            reader_waited(s, COMMAND_PAUSE_NSEC / 1000U);
         if (i > 0)
             (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){ .tv_nsec = COMMAND_PAUSE_NSEC }, NULL);
         n = reader_read(s, dir_fd, "cmdline", text, size);

@@ -18,7 +18,7 @@ from kenneld import PATIENCE, REPOSITORY, SLOWNESS, cgroup_directories
 
 SECOND = 1.0 * SLOWNESS  # in which a finding has to be there
 LOOK = 2.0 * SLOWNESS  # in which one has to be there that only the look once a second can make
-UNANSWERED = 10  # reads of a process's memory that had no answer in time count as dropped; a machine with other work has some
+UNANSWERED = 10 * SLOWNESS  # reads of a process's memory that had no answer in time count as dropped; a machine with other work has some
 
 
 def compile_rogue(path):
